@@ -1,0 +1,39 @@
+# Everything lives in .venv; `make score` on a machine with Python and nothing else installs what it needs.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help score test lint samples clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+score: .venv/installed  ## install, score the sample predictions, print the table, write scores.csv
+	$(BIN)/relight-eval score sample_images/prediction sample_images/target
+
+test: .venv/installed-dev  ## install what the tests need and run them all
+	$(BIN)/python -m pytest -n auto
+
+lint: .venv/installed-dev  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+samples: .venv/installed  ## render sample_images/ again (needs Mitsuba, takes minutes)
+	$(BIN)/python -m pip install --quiet -e '.[samples]'
+	$(BIN)/python sample_images/render.py
+
+clean:  ## remove .venv and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "relight-eval needs Python 3.11 or newer; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/installed: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@

@@ -1,0 +1,51 @@
+"""The errors that relight-eval raises on purpose.
+
+Each message says what, where, what was expected and what to do. Anything else that is raised is a bug
+(exit code 70). Only `cli` catches `RelightEvalError`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RelightEvalError(Exception):
+    """Something that the user can mend; `str(error)` is the whole message."""
+
+
+class UsageError(RelightEvalError):
+    """A word of the call that cannot be understood: a metric, a wavelet, a setting out of its range."""
+
+
+class PairingError(RelightEvalError):
+    """The two folders cannot be paired: missing, empty, or two files with one name."""
+
+
+class ImageError(RelightEvalError):
+    """One image, or the two of a pair, cannot be scored faithfully; costs its row, never the run."""
+
+
+class ShapeError(RelightEvalError, ValueError):
+    """Tensors whose shapes do not fit, or that are too small for a metric."""
+
+
+class WeightsError(RelightEvalError):
+    """VGG19 weights that are missing, damaged, or not what their name claims."""
+
+
+class NoWeightsError(WeightsError):
+    """No VGG19 weights anywhere, and none to fetch: unlike a broken file, a default run goes on without them."""
+
+
+class ReportError(RelightEvalError):
+    """A report that could not be written."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """What to say about an unknown word: the known words nearest to it, or all of them when none is near."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(near) + "?"
+    return "known are " + ", ".join(known)
