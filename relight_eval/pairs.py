@@ -1,0 +1,304 @@
+"""Two folders -> pairs of files, and the files that have no partner.
+
+Files are paired by name: the path below the folder, without its last suffix, case kept. Never by order: one
+missing file and one extra file would then pair every image between them with its neighbour, and score it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from relight_eval.errors import PairingError
+
+# .exr and .hdr cannot be read yet: they are paired all the same, so that they become rows with a reason.
+# .npy is no image: VIDIT keeps pickled depth maps beside the images, under the same names.
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
+    *(".exr", ".hdr"),
+)
+
+Side = Literal["prediction", "target"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prediction and the target of the same name."""
+
+    name: str
+    prediction: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Unpaired:
+    """A file without a partner; `missing` is the side where the partner should be."""
+
+    name: str
+    path: Path
+    missing: Side
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """What was found in the two folders, everything in natural order of the names.
+
+    `ignored` counts what was passed over in both folders together: files that are no images by suffix and
+    everything hidden (a hidden folder counts once, it is not entered). Files that `--glob` left out are not
+    in it.
+    """
+
+    prediction: Path
+    target: Path
+    pairs: tuple[Pair, ...]
+    unpaired: tuple[Unpaired, ...] = ()
+    ignored: int = 0
+
+    def without(self, side: Side) -> tuple[Unpaired, ...]:
+        """The files whose partner on `side` is missing."""
+        return tuple(file for file in self.unpaired if file.missing == side)
+
+
+@dataclass(frozen=True)
+class _Folder:
+    """One folder's images by name. `images` counts them before `--glob`, and `example` is one of them."""
+
+    path: Path
+    files: Mapping[str, Path]
+    images: int
+    ignored: int
+    example: str
+
+    def __str__(self) -> str:
+        return _shown(self.path)
+
+
+def find(prediction: Path, target: Path, *, glob: str | None = None) -> Pairing:
+    """The pairs of two folders, or the one pair of two files.
+
+    `glob` keeps only the files whose path below the folder (with suffix, `/` between folders) matches, in
+    both folders; `*` crosses `/` and case counts. Raises PairingError when a folder is missing or cannot be
+    read, when it holds no image, when two of its images have one name, and when no name is in both.
+    """
+    files = [path for path in (prediction, target) if _is_file(path)]
+    if len(files) == 1:
+        (folder,) = {prediction, target}.difference(files)
+        both = f"{_shown(files[0])} is a file but {_shown(folder)} is a folder"
+        raise PairingError(f"{both}; give two folders or two files.")
+    if files and glob is not None:
+        raise PairingError(f'--glob "{glob}" chooses among the files of a folder; leave it out for two files.')
+    if files:
+        return Pairing(prediction, target, (Pair(printable(prediction.stem), prediction, target),))
+    return _paired(_folder(prediction, glob), _folder(target, glob))
+
+
+def unpaired_message(pairing: Pairing) -> str:
+    """What had no partner, where it was looked for and what to do; empty when every file has a partner."""
+    sentences = []
+    for missing, kind, looked_in in (
+        ("target", "predictions", pairing.target),
+        ("prediction", "targets", pairing.prediction),
+    ):
+        names = [file.name for file in pairing.unpaired if file.missing == missing]
+        if names:
+            count = f"{len(names)} of {len(names) + len(pairing.pairs)} {kind}"
+            sentences.append(f"no partner for {count}: {_some(names, 5)} (looked in {_shown(looked_in)}/).")
+    if not sentences:
+        return ""
+    advice = f"Add them, or accept the other {len(pairing.pairs)} with --missing skip."
+    return " ".join([*sentences, advice])
+
+
+def natural_key(name: str) -> tuple[object, ...]:
+    """Sort key under which `img2` comes before `img10` and the files of a folder stay together.
+
+    Upper and lower case sort alike. The order is total: only equal names have equal keys.
+    """
+    return (tuple(_natural(part) for part in name.split("/")), name)
+
+
+def printable(text: str) -> str:
+    r"""`text` as any UTF-8 file or terminal takes it: bytes of a name that are not UTF-8 become `\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _natural(part: str) -> tuple[str | int, ...]:
+    pieces = re.split(r"([0-9]+)", part.casefold())  # text, digits, text, ...: like is compared with like
+    return tuple(int(piece) if i % 2 else piece for i, piece in enumerate(pieces))
+
+
+def _paired(prediction: _Folder, target: _Folder) -> Pairing:
+    pairs: list[Pair] = []
+    unpaired: list[Unpaired] = []
+    for name in sorted({*prediction.files, *target.files}, key=natural_key):
+        ours, theirs = prediction.files.get(name), target.files.get(name)
+        if ours and theirs:
+            pairs.append(Pair(name, ours, theirs))
+        elif ours:
+            unpaired.append(Unpaired(name, ours, missing="target"))
+        elif theirs:
+            unpaired.append(Unpaired(name, theirs, missing="prediction"))
+    if not pairs:
+        raise PairingError(_nothing_in_common(prediction, target))
+    ignored = prediction.ignored + target.ignored
+    return Pairing(prediction.path, target.path, tuple(pairs), tuple(unpaired), ignored)
+
+
+# Reading a folder
+
+
+def _folder(path: Path, glob: str | None) -> _Folder:
+    files: dict[str, Path] = {}
+    twins: list[tuple[Path, Path]] = []  # two files with one name
+    images = ignored = 0
+    example = ""
+    for relative in _walk(path, "", ()):
+        name = relative and _image_name(relative)
+        if not name:
+            ignored += 1
+            continue
+        images += 1
+        example = min(example or relative, relative)
+        if glob is not None and not fnmatch.fnmatchcase(relative, glob):
+            continue
+        if name in files:
+            twins.append((files[name], path / relative))
+        files[name] = path / relative
+    if twins:
+        raise PairingError(_twins_message(path, twins))
+    folder = _Folder(path, files, images, ignored, printable(example))
+    if not files:
+        raise PairingError(_no_image_message(folder, glob))
+    return folder
+
+
+def _walk(root: Path, below: str, ancestors: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """Relative POSIX path of every file under `root / below`; "" stands for something hidden.
+
+    Links to folders are followed, except to a folder that the path has already come through: two names of
+    one folder are both walked, and a loop ends.
+    """
+    folder = root / below
+    try:
+        status = folder.stat()
+        here = (status.st_dev, status.st_ino)
+        if here in ancestors:
+            return
+        with os.scandir(folder) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
+    except OSError as error:
+        # Leaving the folder out would leave its images out of the mean.
+        raise PairingError(f"{_shown(folder)}: the folder cannot be read ({error.strerror}).") from error
+    for entry in entries:
+        relative = f"{below}/{entry.name}" if below else entry.name
+        if entry.name.startswith("."):
+            yield ""
+        elif _is_folder(entry):
+            yield from _walk(root, relative, (*ancestors, here))
+        else:  # a broken link too: its row will say so
+            yield relative
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _image_name(relative: str) -> str:
+    """The name that a file is paired by; empty when it is no image by its suffix."""
+    stem, _, suffix = relative.rpartition(".")
+    return printable(stem) if f".{suffix.lower()}" in IMAGE_SUFFIXES else ""
+
+
+def _is_file(path: Path) -> bool:
+    """Whether an argument is a file rather than a folder; whether it holds an image is seen on reading."""
+    try:
+        return not stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        raise PairingError(_missing_message(path)) from None
+    except OSError as error:
+        raise PairingError(f"{_shown(path)}: cannot be read ({error.strerror}).") from error
+
+
+# Messages
+
+
+def _shown(path: Path) -> str:
+    return printable(path.as_posix())
+
+
+def _some(names: list[str], limit: int) -> str:
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _missing_message(path: Path) -> str:
+    """Says which part of `path` is missing, and the existing name that looks most like it."""
+    gone = next((part for part in (path, *path.parents) if part.parent.is_dir()), path)
+    kind = "file" if path.suffix.lower() in IMAGE_SUFFIXES else "folder"
+    message = f"{_shown(path)}: no such {kind}"
+    if gone != path:
+        message += f" (there is no {_shown(gone)})"
+    try:
+        there = [entry.name for entry in gone.parent.iterdir()]
+    except OSError:  # no suggestion then
+        there = []
+    near = difflib.get_close_matches(gone.name, there, n=1)
+    return message + (f"; did you mean {_shown(gone.with_name(near[0]))}?" if near else ".")
+
+
+def _twins_message(path: Path, twins: list[tuple[Path, Path]]) -> str:
+    first, second = (_shown(file.relative_to(path)) for file in twins[0])
+    more = f" (and {len(twins) - 1} more such)" if len(twins) > 1 else ""
+    return (
+        f"{_shown(path)}: {first} and {second} have one name{more}; images are paired by path without "
+        "suffix. Keep one of them, or choose with --glob."
+    )
+
+
+def _no_image_message(folder: _Folder, glob: str | None) -> str:
+    if folder.images:
+        return (
+            f'{folder}: none of its {folder.images} images matches --glob "{glob}"; the pattern is compared '
+            f"with the path below the folder, such as {folder.example}."
+        )
+    others = f" among its {folder.ignored} files" if folder.ignored else ", the folder is empty"
+    return f"{folder}: no image{others}. Images are files that end in {' '.join(IMAGE_SUFFIXES)}."
+
+
+def _nothing_in_common(prediction: _Folder, target: _Folder) -> str:
+    sides = (f"{folder} has {_some(sorted(folder.files, key=natural_key), 2)}" for folder in (prediction, target))
+    rule = "Images are paired by their path below the folder, without suffix."
+    return f"no name in common: {' but '.join(sides)}. {rule}{_hint(prediction, target)}"
+
+
+def _hint(prediction: _Folder, target: _Folder) -> str:
+    """Why the two have no name in common, where that is plain; else empty."""
+    ours, theirs = set(prediction.files), set(target.files)
+    if {name.casefold() for name in ours} & {name.casefold() for name in theirs}:
+        return " They differ in upper and lower case: rename one side."
+    for folder, other in ((prediction, target), (target, prediction)):
+        if level := _level_more(folder, other):
+            return f" {folder} has a folder level more: {folder}/{level} would fit in its place."
+    if {name.rpartition("/")[2] for name in ours} & {name.rpartition("/")[2] for name in theirs}:
+        return " Some file names agree, but not the folders they are in."
+    return ""
+
+
+def _level_more(folder: _Folder, other: _Folder) -> str:
+    """The first folder inside `folder` that holds a name of `other`; empty when there is none."""
+    for name in sorted(folder.files, key=natural_key):
+        parts = name.split("/")
+        for level in range(1, len(parts)):
+            if "/".join(parts[level:]) in other.files:
+                return "/".join(parts[:level])
+    return ""
