@@ -1,0 +1,81 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def vgg19_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state dict of VGG19's features (`0.weight` …) with seeded random weights, none of torchvision's.
+
+    Scaled as in He et al. 2015 (variance 2 / fan-in), so that activations stay near 1 at every layer.
+    """
+    import torch
+
+    from relight_eval.weights import LAYERS
+
+    generator = torch.Generator().manual_seed(19)
+    state = {}
+    for layer in LAYERS:
+        fan_in = layer.shape[1] * 3 * 3
+        key = layer.key.removeprefix("features.")
+        state[f"{key}.weight"] = torch.randn(layer.shape, generator=generator) * (2 / fan_in) ** 0.5
+        state[f"{key}.bias"] = torch.randn(layer.shape[0], generator=generator) * 0.05
+    path = tmp_path_factory.mktemp("vgg19") / "random.pth"
+    torch.save(state, path)
+    return path
+
+
+@pytest.fixture
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine on which nobody has any weights yet, and no proxy stands before 127.0.0.1."""
+    home = tmp_path / "home"
+    home.mkdir()
+    for name in ("RELIGHT_EVAL_VGG19", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {
+        "HOME": home,
+        "USERPROFILE": home,
+        "RELIGHT_EVAL_CACHE": home / "own",
+        "TORCH_HOME": home / "torch",
+        "NO_PROXY": "*",
+        "no_proxy": "*",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    return home
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., str]]:
+    """`serve(body, status=200, length=None)` starts a server on 127.0.0.1 and returns its address."""
+    servers = []
+
+    def start(body: bytes, *, status: int = 200, length: int | None = None) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body) if length is None else length))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        server.handle_error = lambda *_: None  # a client that hangs up early is part of the test
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        servers.append((server, thread))
+        return f"http://127.0.0.1:{server.server_port}/vgg19.pth"
+
+    yield start
+    for server, thread in servers:
+        server.shutdown()
+        server.server_close()
+        thread.join()
