@@ -49,3 +49,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if near:
         return "did you mean " + " or ".join(near) + "?"
     return "known are " + ", ".join(known)
+
+
+def printable(text: str) -> str:
+    r"""`text` as any UTF-8 file or terminal takes it: bytes of a name that are not UTF-8 become `\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

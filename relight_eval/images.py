@@ -30,7 +30,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from torch import Tensor
 
-from relight_eval.errors import ImageError, UsageError
+from relight_eval.errors import ImageError, UsageError, printable
 
 Alpha = Literal["refuse", "drop", "black", "white"]
 
@@ -120,7 +120,7 @@ def _size(pixels: Tensor) -> str:
 
 
 def _shown(path: Path) -> str:
-    return path.as_posix().encode("utf-8", "backslashreplace").decode("utf-8")  # not every name is UTF-8
+    return printable(path.as_posix())
 
 
 def _content(path: Path) -> bytes:

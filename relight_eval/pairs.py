@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from relight_eval.errors import PairingError
+from relight_eval.errors import PairingError, printable
 
 # .exr and .hdr cannot be read yet: they are paired all the same, so that they become rows with a reason.
 # .npy is no image: VIDIT keeps pickled depth maps beside the images, under the same names.
@@ -122,11 +122,6 @@ def natural_key(name: str) -> tuple[object, ...]:
     Upper and lower case sort alike. The order is total: only equal names have equal keys.
     """
     return (tuple(_natural(part) for part in name.split("/")), name)
-
-
-def printable(text: str) -> str:
-    r"""`text` as any UTF-8 file or terminal takes it: bytes of a name that are not UTF-8 become `\udcff`."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _natural(part: str) -> tuple[str | int, ...]:

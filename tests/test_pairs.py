@@ -14,7 +14,6 @@ from relight_eval.pairs import (
     Unpaired,
     find,
     natural_key,
-    printable,
     unpaired_message,
 )
 
@@ -441,7 +440,3 @@ def test_natural_order_is_total() -> None:
     assert len(set(keys.values())) == len(keys)
     shuffled = rng.sample(words, len(words))
     assert sorted(shuffled, key=natural_key) == sorted(words, key=natural_key)
-
-
-def test_printable_leaves_ordinary_text_alone() -> None:
-    assert printable("küche/01 日本") == "küche/01 日本"

@@ -1,0 +1,135 @@
+"""What is measured: METRICS, the table of all metrics, and the settings that a user may choose.
+
+To add a metric: a file beside this one, a row in METRICS, a test file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from types import ModuleType
+
+import torch
+
+from relight_eval.errors import UsageError, nearest
+from relight_eval.metrics import charbonnier, lpips, mps, psnr, ssim, vgg19, wavelets, wssim
+from relight_eval.metrics.metric import Batch, Metric
+from relight_eval.results import Column
+from relight_eval.weights import VGG19Weights
+
+__all__ = ["METRICS", "Batch", "Definition", "Metric", "Settings", "build", "chosen", "columns", "protocol"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user may choose about the metrics; the defaults are the published ones.
+
+    Raises UsageError for a value out of its range. `vgg19_weights` None means that there are none.
+    """
+
+    charbonnier_eps: float = charbonnier.EPS
+    wavelet: str = wssim.WAVELET
+    wssim_levels: int = wssim.LEVELS
+    wssim_ratio: float = wssim.RATIO
+    vgg19_preset: str = "s3net"
+    vgg19_weights: VGG19Weights | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.charbonnier_eps < 1:
+            raise UsageError(f"charbonnier eps is {self.charbonnier_eps:g}; it must lie between 0 and 1")
+        if not 1 <= self.wssim_levels <= 8:
+            raise UsageError(f"{self.wssim_levels} W-SSIM levels; it must be 1 to 8")
+        if not 0 < self.wssim_ratio < 1:
+            raise UsageError(f"the W-SSIM ratio is {self.wssim_ratio:g}; it must lie between 0 and 1")
+        if self.vgg19_preset not in vgg19.PRESETS:
+            raise UsageError(f"unknown VGG19 preset {self.vgg19_preset!r}; {nearest(self.vgg19_preset, vgg19.PRESETS)}")
+        wavelets.require_wavelet(self.wavelet)
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A row of METRICS. `paper` is the module whose docstring defines the metric; the rest is built of settings."""
+
+    paper: ModuleType
+    columns: Callable[[Settings], tuple[Column, ...]]
+    protocol: Callable[[Settings], str]
+    build: Callable[[Settings, torch.device], Metric]
+
+
+def _vgg19(settings: Settings, device: torch.device) -> Metric:
+    if settings.vgg19_weights is None:
+        raise UsageError("vgg19 needs weights; see `relight-eval weights show`")
+    return vgg19.metric(settings.vgg19_weights, settings.vgg19_preset, device)
+
+
+METRICS: dict[str, Definition] = {
+    "charbonnier": Definition(
+        paper=charbonnier,
+        columns=lambda s: charbonnier.columns(s.charbonnier_eps),
+        protocol=lambda s: charbonnier.protocol(s.charbonnier_eps),
+        build=lambda s, device: charbonnier.metric(s.charbonnier_eps),
+    ),
+    "wssim": Definition(
+        paper=wssim,
+        columns=lambda s: wssim.columns(s.wssim_levels),
+        protocol=lambda s: wssim.protocol(s.wavelet, s.wssim_levels, s.wssim_ratio),
+        build=lambda s, device: wssim.metric(s.wavelet, s.wssim_levels, s.wssim_ratio),
+    ),
+    "vgg19": Definition(
+        paper=vgg19,
+        columns=lambda s: vgg19.columns(),
+        protocol=lambda s: vgg19.protocol(s.vgg19_preset, s.vgg19_weights),
+        build=_vgg19,
+    ),
+    "psnr": Definition(
+        paper=psnr,
+        columns=lambda s: psnr.columns(),
+        protocol=lambda s: psnr.protocol(),
+        build=lambda s, device: psnr.metric(),
+    ),
+    "ssim": Definition(
+        paper=ssim,
+        columns=lambda s: ssim.columns(),
+        protocol=lambda s: ssim.protocol(),
+        build=lambda s, device: ssim.metric(),
+    ),
+    "lpips": Definition(
+        paper=lpips,
+        columns=lambda s: lpips.columns(),
+        protocol=lambda s: lpips.protocol(),
+        build=lambda s, device: lpips.metric(),
+    ),
+    "mps": Definition(
+        paper=mps,
+        columns=lambda s: mps.columns(),
+        protocol=lambda s: mps.protocol(),
+        build=lambda s, device: mps.metric(),
+    ),
+}
+
+
+def chosen(names: Iterable[str] | None) -> tuple[str, ...]:
+    """The metrics of these names in the order of METRICS, all of them for None; UsageError for an unknown name."""
+    if names is None:
+        return tuple(METRICS)
+    asked = set(names)
+    for name in sorted(asked - set(METRICS)):
+        raise UsageError(f"unknown metric {name!r}; {nearest(name, METRICS)}")
+    if not asked:
+        raise UsageError(f"no metric was chosen; known are {', '.join(METRICS)}")
+    return tuple(name for name in METRICS if name in asked)
+
+
+def columns(names: Iterable[str], settings: Settings) -> tuple[Column, ...]:
+    """The score columns of these metrics, in order."""
+    return tuple(column for name in names for column in METRICS[name].columns(settings))
+
+
+def protocol(names: Iterable[str], settings: Settings) -> dict[str, str]:
+    """What must be known of each metric to compare its values: the metrics' part of the signature."""
+    return {name: METRICS[name].protocol(settings) for name in names}
+
+
+def build(names: Iterable[str], settings: Settings, device: torch.device) -> list[Metric]:
+    """The metrics of these names, ready to score on `device`."""
+    return [METRICS[name].build(settings, device) for name in names]

