@@ -1,0 +1,131 @@
+"""A whole run in one screen: pairs, metrics and an engine make Results.
+
+From a notebook:
+
+    from relight_eval.evaluate import evaluate
+    results = evaluate("out/", "gt/", metrics=["charbonnier", "wssim"])
+    results.to_frame()
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import PIL
+import torch
+
+from relight_eval import __version__, pairs, weights
+from relight_eval import metrics as measures
+from relight_eval.engines import ENGINES, Options
+from relight_eval.engines.local import pick_device
+from relight_eval.errors import NoWeightsError
+from relight_eval.images import Alpha
+from relight_eval.metrics import Settings
+from relight_eval.results import Results, Row
+
+Progress = Callable[[str, int, int], None]  # what ("pairs" or "bytes"), how many are done, of how many
+Announce = Callable[[str], None]  # a line for the user, before something slow
+
+
+def evaluate(
+    prediction: str | Path,
+    target: str | Path,
+    *,
+    metrics: Iterable[str] | None = None,
+    settings: Settings | None = None,
+    glob: str | None = None,
+    alpha: Alpha = "refuse",
+    device: str = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    vgg19_weights: str | Path | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+) -> Results:
+    """Score every image of the folder `prediction` against its namesake in `target`.
+
+    `metrics` are names of METRICS; None takes all that are available: without VGG19 weights (looked for as
+    `weights.find` says, fetched unless `offline`) the vgg19 columns stay empty and `Results.warnings` says so, but
+    asked for by name that is a WeightsError. `settings` hold the constants of the metrics; `glob` keeps only files
+    whose relative path matches; `alpha` says what to do with real transparency. Device, batch size and workers never
+    change a score. Raises PairingError when there is nothing to pair, UsageError for a metric, setting or device
+    that is not there. An image that cannot be scored raises nothing: its row says why.
+    """
+    started = time.perf_counter()
+    names = measures.chosen(metrics)
+    options = Options(str(pick_device(device)), batch_size, workers, alpha)
+    pairing = pairs.find(Path(prediction), Path(target), glob=glob)
+    settings, scorable, warnings = _with_weights(
+        names, settings or Settings(), vgg19_weights, offline, by_name=metrics is not None,
+        progress=progress, announce=announce,
+    )  # fmt: skip
+    rows = [_unpaired_row(file) for file in pairing.unpaired]
+    engine = ENGINES["local"]
+    for done, row in enumerate(engine(pairing.pairs, scorable, settings, options), start=1):
+        rows.append(row)
+        if progress:
+            progress("pairs", done, len(pairing.pairs))
+    return Results(
+        prediction=str(prediction),
+        target=str(target),
+        columns=measures.columns(names, settings),
+        rows=tuple(sorted(rows, key=lambda row: pairs.natural_key(row.name))),
+        signature=_signature(names, settings, options),
+        warnings=tuple(filter(None, (*warnings, pairs.unpaired_message(pairing)))),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _with_weights(
+    names: tuple[str, ...],
+    settings: Settings,
+    path: str | Path | None,
+    offline: bool,
+    *,
+    by_name: bool,
+    progress: Progress | None,
+    announce: Announce | None,
+) -> tuple[Settings, tuple[str, ...], tuple[str, ...]]:
+    """The settings with VGG19 weights, the metrics that can be scored, and what to warn of."""
+    if "vgg19" not in names or settings.vgg19_weights is not None:
+        return settings, names, ()
+    try:
+        found = weights.find(
+            Path(path) if path is not None else None,
+            offline=offline,
+            progress=(lambda done, total: progress("bytes", done, total)) if progress else None,
+            announce=announce,
+        )
+    except NoWeightsError as error:
+        if by_name:
+            raise
+        warning = f"vgg19 was left out, its columns are empty: {error}"
+        return settings, tuple(name for name in names if name != "vgg19"), (warning,)
+    return replace(settings, vgg19_weights=found), names, ()
+
+
+def _unpaired_row(file: pairs.Unpaired) -> Row:
+    path = str(file.path)
+    if file.missing == "target":
+        return Row(file.name, prediction=path, status="missing_target", error="no target of this name")
+    return Row(file.name, target=path, status="missing_prediction", error="no prediction of this name")
+
+
+def _signature(names: tuple[str, ...], settings: Settings, options: Options) -> dict[str, str]:
+    """The protocol of every number of this run: what a reader needs to reproduce or refuse it."""
+    return {
+        "relight-eval": __version__,
+        **measures.protocol(names, settings),
+        "input": f"srgb,8bit,alpha={options.alpha}",
+        "pairing": "stem",
+        "precision": "exact",
+        "device": options.device,
+        "torch": torch.__version__,
+        "pillow": PIL.__version__,
+        "python": platform.python_version(),
+    }

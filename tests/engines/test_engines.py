@@ -1,0 +1,186 @@
+"""The contract of engines: one test class, every engine of the table."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from relight_eval.engines import ENGINES, Engine, Options
+from relight_eval.metrics import METRICS, Settings, build
+from relight_eval.pairs import Pair, find
+from relight_eval.results import Row
+from relight_eval.weights import VGG19Weights, load
+from tests.folders import picture, two_folders, worse, write
+
+ALL = tuple(METRICS)
+
+
+@pytest.fixture(scope="module", params=list(ENGINES))
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return ENGINES[request.param]
+
+
+@pytest.fixture(scope="module")
+def settings(vgg19_checkpoint: Path) -> Settings:
+    return Settings(vgg19_weights=load(vgg19_checkpoint))
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> list[Pair]:
+    """14 pairs of three sizes, alternating, so that every batch is put together from afar."""
+    root = tmp_path_factory.mktemp("mixed")
+    for i in range(14):
+        height, width = ((40, 48), (33, 47), (64, 36))[i % 3]
+        target = picture(i, height, width)
+        write(root / "target" / f"im{i}.png", target)
+        write(root / "prediction" / f"im{i}.png", worse(target, 3 + 2 * i, seed=i))
+    return list(find(root / "prediction", root / "target").pairs)
+
+
+@pytest.fixture(scope="module")
+def alone(engine: Engine, mixed: list[Pair], settings: Settings) -> dict[str, Row]:
+    """The rows of the pairs, each scored in a run of its own."""
+    return {pair.name: rows(engine, [pair], settings, batch_size=1)[pair.name] for pair in mixed}
+
+
+def rows(engine: Engine, pairs: Sequence[Pair], settings: Settings, **options: object) -> dict[str, Row]:
+    found = list(engine(pairs, ALL, settings, Options(device="cpu", **options)))
+    assert sorted(row.name for row in found) == sorted(pair.name for pair in pairs)  # each exactly once
+    return {row.name: row for row in found}
+
+
+class TestEngine:
+    @pytest.mark.parametrize(
+        ("batch_size", "workers", "backwards"),
+        [
+            pytest.param(None, None, False, id="auto"),
+            pytest.param(1, 4, True, id="one at a time"),
+            pytest.param(3, 1, False, id="odd batches"),
+            pytest.param(100, 2, True, id="all at once"),
+        ],
+    )
+    def test_scores_do_not_depend_on_how_the_work_is_done(
+        self,
+        engine: Engine,
+        mixed: list[Pair],
+        alone: dict[str, Row],
+        settings: Settings,
+        batch_size: int | None,
+        workers: int | None,
+        backwards: bool,
+    ) -> None:
+        order = mixed[::-1] if backwards else mixed
+        together = rows(engine, order, settings, batch_size=batch_size, workers=workers)
+        for name, row in alone.items():
+            assert row.status == "ok"
+            assert len(row.scores) == sum(len(METRICS[metric].columns(settings)) for metric in ALL)
+            assert dict(together[name].scores) == pytest.approx(dict(row.scores), abs=1e-6)
+
+    def test_scores_are_those_of_the_metric_on_the_images(
+        self, engine: Engine, mixed: list[Pair], settings: Settings
+    ) -> None:
+        """PSNR by NumPy from the files: the right files, decoded, scaled and paired."""
+        from PIL import Image
+
+        for name, row in rows(engine, mixed, settings).items():
+            prediction, target = (
+                np.asarray(Image.open(path), dtype=np.float64) for path in (row.prediction, row.target)
+            )
+            error = np.mean((prediction - target) ** 2)
+            assert row.scores["psnr"] == pytest.approx(10 * np.log10(255**2 / error), abs=1e-4), name
+            assert (row.height, row.width) == target.shape[:2]
+
+    def test_one_bad_file_costs_its_own_row(self, engine: Engine, tmp_path: Path, settings: Settings) -> None:
+        prediction, target = two_folders(tmp_path, 5)
+        (prediction / "im1.png").write_bytes(b"no image")
+        (target / "im3.png").write_bytes((target / "im3.png").read_bytes()[:300])
+        write(prediction / "im4.png", picture(4, 20, 20))
+        found = rows(engine, find(prediction, target).pairs, settings)
+        assert [name for name, row in sorted(found.items()) if row.status == "ok"] == ["im0", "im2"]
+        assert "im1.png" in found["im1"].error
+        assert "im3.png" in found["im3"].error
+        assert "20x20" in found["im4"].error
+        assert "48x40" in found["im4"].error
+        assert not any(found[name].scores for name in ("im1", "im3", "im4"))
+
+    def test_a_file_that_is_gone_when_its_turn_comes_costs_its_row(
+        self, engine: Engine, tmp_path: Path, settings: Settings
+    ) -> None:
+        prediction, target = two_folders(tmp_path, 3)
+        pairs = find(prediction, target).pairs
+        (target / "im1.png").unlink()
+        found = rows(engine, pairs, settings)
+        assert "im1.png" in found["im1"].error
+        assert found["im0"].status == found["im2"].status == "ok"
+
+    def test_a_small_pair_keeps_the_scores_that_are_defined(
+        self, engine: Engine, tmp_path: Path, settings: Settings
+    ) -> None:
+        two_folders(tmp_path, 2)
+        for side, seed in (("prediction", 1), ("target", 2)):
+            write(tmp_path / side / "small.png", picture(seed, 16, 16))
+            write(tmp_path / side / "smaller.png", picture(seed, 3, 9))
+        found = rows(engine, find(tmp_path / "prediction", tmp_path / "target").pairs, settings)
+        small, smaller = found["small"], found["smaller"]
+        assert small.status == smaller.status == "error"
+        assert small.error == "16x16 is too small for lpips (needs 32x32), mps (needs 32x32)"
+        assert {"lpips", "mps"}.isdisjoint(small.scores)
+        assert {"ssim", "wssim", "vgg19", "psnr", "charbonnier"} <= set(small.scores)
+        assert set(smaller.scores) == {"charbonnier", "psnr"}
+        assert "wssim (needs 4x4)" in smaller.error
+
+    def test_notes_of_both_files_reach_the_row(self, engine: Engine, tmp_path: Path, settings: Settings) -> None:
+        from PIL import Image
+
+        frames = [Image.fromarray(picture(seed)) for seed in (1, 2)]
+        two_folders(tmp_path, 1)
+        frames[0].save(tmp_path / "prediction" / "moving.gif", save_all=True, append_images=frames[1:])
+        write(tmp_path / "target" / "moving.png", picture(1))
+        row = rows(engine, find(tmp_path / "prediction", tmp_path / "target").pairs, settings)["moving"]
+        assert row.status == "ok"
+        assert "prediction: " in row.note
+        assert "first of 2" in row.note
+
+    def test_alpha_option_reaches_the_reader(self, engine: Engine, tmp_path: Path, settings: Settings) -> None:
+        see_through = np.dstack([picture(1), np.full((40, 48), 90, np.uint8)])
+        write(tmp_path / "prediction" / "a.png", see_through)
+        write(tmp_path / "target" / "a.png", picture(1))
+        pairs = find(tmp_path / "prediction", tmp_path / "target").pairs
+        assert rows(engine, pairs, settings)["a"].status == "error"
+        assert rows(engine, pairs, settings, alpha="drop")["a"].scores["charbonnier"] == pytest.approx(1e-3)
+        assert rows(engine, pairs, settings, alpha="black")["a"].scores["charbonnier"] > 0.1
+
+    def test_no_pairs_give_no_rows(self, engine: Engine, settings: Settings) -> None:
+        assert rows(engine, [], settings) == {}
+
+    def test_stopping_in_the_middle_leaves_no_thread(
+        self, engine: Engine, mixed: list[Pair], settings: Settings
+    ) -> None:
+        before = threading.active_count()
+        work = engine(mixed, ("psnr",), settings, Options(device="cpu", batch_size=1, workers=3))
+        next(work)
+        work.close()  # type: ignore[attr-defined]
+        assert threading.active_count() <= before
+
+
+def test_vgg19_without_weights_is_an_error_never_random_weights() -> None:
+    import torch
+
+    from relight_eval.errors import UsageError
+
+    with pytest.raises(UsageError, match="vgg19 needs weights"):
+        build(["vgg19"], Settings(), torch.device("cpu"))
+
+
+def test_settings_with_weights_can_go_to_a_worker(vgg19_checkpoint: Path) -> None:
+    """Engines on other machines get names and settings, both plain values."""
+    import pickle
+
+    settings = Settings(vgg19_weights=load(vgg19_checkpoint))
+    again = pickle.loads(pickle.dumps(settings)).vgg19_weights
+    assert isinstance(again, VGG19Weights)
+    assert again.sha256 == settings.vgg19_weights.sha256  # type: ignore[union-attr]

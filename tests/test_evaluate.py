@@ -1,0 +1,189 @@
+"""A whole run as a library: what a notebook sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from relight_eval.errors import NoWeightsError, PairingError, UsageError, WeightsError
+from relight_eval.evaluate import evaluate
+from relight_eval.metrics import METRICS, Settings
+from relight_eval.weights import load
+from tests.folders import picture, two_folders, write
+
+pytestmark = pytest.mark.usefixtures("empty_home")
+
+PIXELS = ["charbonnier", "psnr"]
+
+
+def test_three_lines_in_a_notebook(tmp_path: Path) -> None:
+    prediction, target = two_folders(tmp_path, 3)
+    results = evaluate(str(prediction), str(target), metrics=["charbonnier", "wssim"], device="cpu")
+    frame = results.to_frame()
+    assert list(frame["image"]) == ["im0", "im1", "im2"]
+    assert frame["wssim"].is_monotonic_decreasing
+    assert frame["charbonnier"].is_monotonic_increasing
+    assert not results.warnings
+    assert results.seconds > 0
+
+
+def test_rows_of_every_kind_stand_in_natural_order(tmp_path: Path) -> None:
+    two_folders(tmp_path, 3)
+    write(tmp_path / "prediction" / "im10.png", picture(1))
+    write(tmp_path / "target" / "im9.png", picture(1))
+    (tmp_path / "target" / "im1.png").write_bytes(b"")
+    results = evaluate(tmp_path / "prediction", tmp_path / "target", metrics=PIXELS, device="cpu", batch_size=2)
+    assert [(row.name, row.status) for row in results.rows] == [
+        ("im0", "ok"),
+        ("im1", "error"),
+        ("im2", "ok"),
+        ("im9", "missing_prediction"),
+        ("im10", "missing_target"),
+    ]
+    (warning,) = results.warnings
+    assert "im10" in warning
+    assert "im9" in warning
+
+
+def test_one_missing_and_one_extra_file_shift_nothing(tmp_path: Path) -> None:
+    """Pairing by sorted index, the trap of other tools, would compare every image with its neighbour."""
+    for i in range(6):
+        for side in ("prediction", "target"):
+            write(tmp_path / side / f"im{i}.png", picture(i))
+    (tmp_path / "prediction" / "im0.png").unlink()
+    write(tmp_path / "prediction" / "zz.png", picture(9))
+    results = evaluate(tmp_path / "prediction", tmp_path / "target", metrics=PIXELS, device="cpu")
+    assert set(results.values("charbonnier").values()) == {0.001}
+    assert len(results.scored) == 5
+
+
+def test_only_files_that_match_the_glob(tmp_path: Path) -> None:
+    prediction, target = two_folders(tmp_path, 3)
+    results = evaluate(prediction, target, metrics=PIXELS, glob="*[12].png", device="cpu")
+    assert [row.name for row in results.rows] == ["im1", "im2"]
+
+
+def test_settings_reach_the_metrics_and_the_signature(tmp_path: Path) -> None:
+    prediction, target = two_folders(tmp_path, 1)
+    settings = Settings(charbonnier_eps=0.1, wavelet="db2", wssim_levels=1, wssim_ratio=0.5)
+    usual = evaluate(prediction, target, metrics=["charbonnier", "wssim"], device="cpu")
+    other = evaluate(prediction, target, metrics=["charbonnier", "wssim"], settings=settings, device="cpu")
+    assert other.rows[0].scores["charbonnier"] > usual.rows[0].scores["charbonnier"] + 0.05
+    assert [column.name for column in other.columns] == [
+        *("charbonnier", "wssim", "wssim_full", "wssim_hl1", "wssim_lh1", "wssim_hh1", "wssim_ll1")
+    ]
+    assert other.signature["charbonnier"] == "eps=0.1"
+    assert other.signature["wssim"].startswith("ynet,db2,symmetric,levels=1,r=0.5,")
+    assert usual.signature["wssim"].startswith("ynet,haar,levels=2,r=0.7,")
+
+
+def test_signature_names_versions_device_and_input_rules(tmp_path: Path) -> None:
+    import torch
+
+    from relight_eval import __version__
+
+    prediction, target = two_folders(tmp_path, 1)
+    signature = evaluate(prediction, target, metrics=PIXELS, device="cpu", alpha="drop").signature
+    assert signature["relight-eval"] == __version__
+    assert signature["torch"] == torch.__version__
+    assert signature["device"] == "cpu"
+    assert signature["input"] == "srgb,8bit,alpha=drop"
+    assert signature["precision"] == "exact"
+    assert {"charbonnier", "psnr"} <= set(signature)
+    assert "wssim" not in signature
+
+
+class TestWeights:
+    def test_none_to_be_had_leaves_the_columns_empty_and_says_so(self, tmp_path: Path) -> None:
+        prediction, target = two_folders(tmp_path, 2)
+        results = evaluate(prediction, target, device="cpu", offline=True)
+        (warning,) = results.warnings
+        assert "vgg19 was left out" in warning
+        assert "relight-eval weights fetch" in warning
+        assert not results.values("vgg19")
+        assert len(results.values("lpips")) == 2
+        assert {row.status for row in results.rows} == {"ok"}
+        assert "vgg19_relu3_1" in results.to_frame().columns
+        assert results.signature["vgg19"].endswith("no-weights")
+
+    def test_asked_for_by_name_is_an_error(self, tmp_path: Path) -> None:
+        prediction, target = two_folders(tmp_path, 1)
+        with pytest.raises(NoWeightsError, match="no VGG19 weights"):
+            evaluate(prediction, target, metrics=["vgg19"], device="cpu", offline=True)
+
+    def test_a_named_file_that_is_broken_is_an_error_even_by_default(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        prediction, target = two_folders(tmp_path, 1)
+        (tmp_path / "w.pth").write_bytes(b"junk")
+        with pytest.raises(WeightsError, match=r"w\.pth"):
+            evaluate(prediction, target, device="cpu", offline=True, vgg19_weights=tmp_path / "w.pth")
+        monkeypatch.setenv("RELIGHT_EVAL_VGG19", str(tmp_path / "w.pth"))
+        with pytest.raises(WeightsError, match=r"w\.pth.*RELIGHT_EVAL_VGG19"):
+            evaluate(prediction, target, device="cpu", offline=True)
+
+    def test_a_named_file_is_used_and_its_hash_is_in_the_signature(
+        self, tmp_path: Path, vgg19_checkpoint: Path
+    ) -> None:
+        prediction, target = two_folders(tmp_path, 2)
+        results = evaluate(prediction, target, metrics=["vgg19"], device="cpu", vgg19_weights=vgg19_checkpoint)
+        assert len(results.values("vgg19_relu3_1")) == 2
+        assert f"unofficial,weights={load(vgg19_checkpoint).sha256[:8]}" in results.signature["vgg19"]
+
+    def test_the_preset_changes_the_score_and_the_signature(self, tmp_path: Path, vgg19_checkpoint: Path) -> None:
+        prediction, target = two_folders(tmp_path, 1)
+        found = [
+            evaluate(
+                *(prediction, target),
+                metrics=["vgg19"],
+                settings=Settings(vgg19_preset=preset),
+                vgg19_weights=vgg19_checkpoint,
+                device="cpu",
+            )
+            for preset in ("s3net", "drn", "imagenet")
+        ]
+        assert len({results.rows[0].scores["vgg19"] for results in found}) == 3
+        assert [results.signature["vgg19"].split(",")[0] for results in found] == ["s3net", "drn", "imagenet"]
+
+    def test_weights_are_looked_for_only_when_vgg19_is_wanted(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        prediction, target = two_folders(tmp_path, 1)
+        monkeypatch.setenv("RELIGHT_EVAL_VGG19", str(tmp_path / "not there"))
+        assert evaluate(prediction, target, metrics=PIXELS, device="cpu").scored
+
+
+def test_progress_counts_every_pair_once(tmp_path: Path) -> None:
+    prediction, target = two_folders(tmp_path, 4)
+    (prediction / "im2.png").write_bytes(b"")
+    calls: list[tuple[str, int, int]] = []
+    evaluate(prediction, target, metrics=PIXELS, device="cpu", progress=lambda *call: calls.append(call))
+    assert calls == [("pairs", done, 4) for done in (1, 2, 3, 4)]
+
+
+def test_the_words_are_checked_before_any_file_is_looked_at() -> None:
+    with pytest.raises(UsageError, match="unknown metric 'wsim'; did you mean wssim"):
+        evaluate("nowhere", "nowhere either", metrics=["psnr", "wsim"])
+    with pytest.raises(UsageError, match="device 'gpu'"):
+        evaluate("nowhere", "nowhere either", metrics=PIXELS, device="gpu")
+
+
+def test_nothing_to_pair_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PairingError, match="empty"):
+        evaluate(tmp_path / "empty", tmp_path / "empty", metrics=PIXELS, device="cpu")
+
+
+def test_two_files_are_one_pair(tmp_path: Path) -> None:
+    write(tmp_path / "out.png", picture(1))
+    write(tmp_path / "truth.png", picture(1))
+    (row,) = evaluate(tmp_path / "out.png", tmp_path / "truth.png", metrics=PIXELS, device="cpu").rows
+    assert (row.name, row.scores["charbonnier"]) == ("out", 0.001)
+
+
+def test_every_metric_is_scored_by_default(tmp_path: Path, vgg19_checkpoint: Path) -> None:
+    prediction, target = two_folders(tmp_path, 1)
+    results = evaluate(prediction, target, device="cpu", vgg19_weights=vgg19_checkpoint)
+    assert set(results.rows[0].scores) == {column.name for column in results.columns}
+    assert {column.metric for column in results.columns} == set(METRICS)
