@@ -1,0 +1,161 @@
+"""The run on a terminal: what was paired, the scores, the worst images, the signature.
+
+Plain text when it is not a terminal; made for 80 columns. Nothing that comes from a file name is taken for markup or
+for control codes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from relight_eval.results import Column, Results, Row
+from relight_eval.statistics import Summary, summary
+
+WORST = 5
+LISTED = 10
+
+
+def show(results: Results, console: Console, *, every: bool = False) -> None:
+    """Print the whole report. `every` lists all rows that have something to say, else the first ten."""
+    for block in _blocks(results, None if every else LISTED):
+        console.print(block)
+        console.print()
+    # one line, however long, so that it can be copied whole
+    console.print(Text(signature_line(results), style="dim"), soft_wrap=True)
+
+
+def _blocks(results: Results, most: int | None) -> Iterator[RenderableType]:
+    for warning in results.warnings:
+        yield Text(f"WARNING  {visible(warning)}", style="bold yellow")
+    yield _paired(results)
+    if results.errors:
+        yield _reasons("could not be scored in full", "red", results.errors, most)
+    noted = [row for row in results.rows if row.note]
+    if noted:
+        yield _reasons("with a note on how it was read", "yellow", noted, most)
+    if results.scored:
+        yield _scores(results)
+    if len(results.scored) > 1:
+        yield _worst(results)
+
+
+def _paired(results: Results) -> Table:
+    table = Table.grid(padding=(0, 2))
+    paired = len(results.rows) - len(results.unpaired)
+    for side, folder in (("prediction", results.prediction), ("target", results.target)):
+        alone = sum(row.status != f"missing_{side}" for row in results.unpaired)
+        count = f"{paired + alone} images" + (f", {alone} without partner" if alone else "")
+        table.add_row(Text(side, style="bold"), Text(visible(folder), overflow="fold"), count)
+    table.add_row(Text("paired", style="bold"), _sizes(results), f"{paired} pairs")
+    return table
+
+
+def _sizes(results: Results) -> str:
+    sizes = Counter((row.width, row.height) for row in results.rows if row.width is not None)
+    common = [f"{width}x{height}" for (width, height), _ in sizes.most_common(3)]
+    more = f" and {len(sizes) - 3} more sizes" if len(sizes) > 3 else ""
+    return ", ".join(common) + more
+
+
+def _reasons(title: str, style: str, rows: Sequence[Row], most: int | None) -> Table:
+    table = plain_table(f"{len(rows)} {title}", style)
+    table.add_column("image", overflow="fold", max_width=24)
+    table.add_column("what", overflow="fold")
+    for row in rows[:most]:
+        table.add_row(Text(visible(row.name)), Text(visible(row.error or row.note)))
+    left = len(rows) - len(rows[:most])
+    if left:
+        table.add_row("", f"… and {left} more (--verbose lists all)")
+    return table
+
+
+def _scores(results: Results) -> Table:
+    table = plain_table("Scores")
+    table.add_column("score", no_wrap=True)
+    for name in ("mean", "from", "to", "median", "p05", "p95"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("worst image", overflow="fold")
+    infinite = 0
+    for column in results.columns:
+        values = results.values(column.name)
+        found = summary(list(values.values()))
+        infinite = max(infinite, found.infinite)
+        table.add_row(*_score_row(column, found, values))
+    table.caption = "↑ higher is better  ↓ lower is better  from, to: 95 % interval of the mean"
+    if infinite:
+        table.caption += f"\ninfinite (identical images), left out of the mean: {infinite}"
+    return table
+
+
+def _score_row(column: Column, found: Summary, values: dict[str, float]) -> list[Text]:
+    style = "bold" if column.name == column.metric else "dim"
+    name = Text(f"{column.name} {column.arrow}", style=style)
+    if not values:
+        return [name, Text("none", style="yellow")]
+    numbers = (found.mean, *found.ci95, found.median, found.p05, found.p95)
+    worst = (min if column.better == "higher" else max)(values, key=lambda image: values[image])
+    return [name, *(Text(number(value)) for value in numbers), Text(visible(worst))]
+
+
+def _worst(results: Results) -> Table:
+    """The images with the worst mean rank over the first column of each metric."""
+    main = [c for c in results.columns if c.name == c.metric and results.values(c.name)]
+    names = worst_images(results, main)[:WORST]
+    table = plain_table("Worst images")
+    table.add_column("image", overflow="fold")
+    for column in main:
+        table.add_column(column.name.replace("charbonnier", "charb."), justify="right", no_wrap=True)
+    for name in names:
+        scores = [results.values(column.name).get(name) for column in main]
+        table.add_row(Text(visible(name)), *("" if score is None else number(score) for score in scores))
+    return table
+
+
+def worst_images(results: Results, columns: Sequence[Column]) -> list[str]:
+    """The names of the scored images, worst first: by their mean rank over these columns."""
+    ranks: dict[str, list[float]] = {row.name: [] for row in results.scored}
+    for column in columns:
+        values = results.values(column.name)
+        goodness = np.array([value if column.better == "higher" else -value for value in values.values()])
+        order = np.searchsorted(np.sort(goodness), goodness) / max(1, len(goodness))
+        for name, rank in zip(values, order, strict=True):
+            ranks[name].append(float(rank))
+    scored = [name for name, found in ranks.items() if found]
+    return sorted(scored, key=lambda name: sum(ranks[name]) / len(ranks[name]))
+
+
+def signature_line(results: Results) -> str:
+    """The protocol on one line, to stand beside a number: key:value parts joined by bars."""
+    return "|".join(f"{key}:{value}" for key, value in results.signature.items())
+
+
+def number(value: float) -> str:
+    """A score for a table: four decimals, fewer for large values, – where there is none."""
+    if value != value:
+        return "–"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.5g}"
+
+
+def visible(text: str) -> str:
+    """The text with control codes and bytes that are not text made visible: file names can hold anything."""
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+
+
+def plain_table(title: str, style: str = "bold") -> Table:
+    """A table with a title, a line under its head, and no frame: what all of the command line uses."""
+    return Table(
+        title=Text(title, style=style),
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        show_edge=False,
+        title_justify="left",
+        caption_justify="left",
+    )

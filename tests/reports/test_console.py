@@ -1,0 +1,133 @@
+"""What stands on the terminal, whole, and what must not."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from relight_eval.reports.console import number, show, visible, worst_images
+from relight_eval.results import Results, Row
+from tests.runs import COLUMNS, run
+
+EXPECTED = """\
+WARNING  vgg19 was left out
+
+prediction  out/        5 images, 1 without partner
+target      gt/         5 images, 1 without partner
+paired      64x48, 9x9  4 pairs
+
+2 could not be scored in full
+image   what
+───────────────────────────────────────────────
+broken  out/broken.png: truncated
+small   9x9 is too small for ssim (needs 11x11)
+
+1 with a note on how it was read
+image  what
+─────────────────────────────────────
+b10    prediction: first of 12 frames
+
+Scores
+score             mean     from       to   median      p05     p95  worst image
+───────────────────────────────────────────────────────────────────────────────
+charbonnier ↓   0.1070   0.0010   0.3000   0.0200   0.0029  0.2720  a
+psnr ↑         27.2500  21.5000  33.0000  33.0000  22.6500     inf  a
+ssim ↑          0.8750   0.7500   1.0000   0.8750   0.7625  0.9875  a
+vgg19 ↓           none
+↑ higher is better  ↓ lower is better  from, to: 95 % interval of the mean
+infinite (identical images), left out of the mean: 1
+
+Worst images
+image  charb.     psnr    ssim
+──────────────────────────────
+a      0.3000  21.5000  0.7500
+small  0.0200  33.0000
+b10    0.0010      inf  1.0000
+
+relight-eval:0.1.0|charbonnier:eps=0.001|device:cpu
+"""
+
+
+def shown(results: Results, *, width: int = 80, every: bool = False, **console: bool) -> str:
+    out = io.StringIO()
+    show(results, Console(file=out, width=width, highlight=False, markup=False, **console), every=every)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
+
+
+def test_whole_text_at_80_columns() -> None:
+    assert shown(run()) == EXPECTED
+
+
+def test_nothing_is_wider_than_80_columns_but_the_signature_which_is_one_line() -> None:
+    long = Row("a/very/long/path/" * 4 + "name", scores={"ssim": 0.5, "psnr": 1.0}, width=1, height=1)
+    lines = shown(run((long, *run().rows))).splitlines()
+    assert max(len(line) for line in lines[:-1]) <= 80
+    assert lines[-1].count("|") == 2
+
+
+def test_a_long_name_is_folded_and_never_cut() -> None:
+    name = "scene_0123456789/direction_0123456789/temperature_6500"
+    results = replace(run((Row(name, scores={"ssim": 0.5}, width=1, height=1),)), columns=(COLUMNS[2],))
+    lines = shown(results).splitlines()
+    table = lines[lines.index("Scores") :]
+    folded = "".join(line.split()[-1] for line in table[3 : next(i for i, x in enumerate(table) if "better" in x)])
+    assert name in folded
+
+
+def test_ten_errors_are_listed_and_all_of_them_with_verbose() -> None:
+    rows = tuple(Row(f"r{i}", status="error", error="truncated") for i in range(13))
+    assert "r9 " in shown(run(rows))
+    assert "r10 " not in shown(run(rows))
+    assert "and 3 more (--verbose lists all)" in shown(run(rows))
+    assert "r12 " in shown(run(rows), every=True)
+    assert "more (" not in shown(run(rows), every=True)
+
+
+def test_file_names_are_neither_markup_nor_control_codes() -> None:
+    row = Row("[red]x[/red]\x1b[31m\x07", scores={"ssim": 0.5}, status="error", error="[bold]\x1b]0;title\x07")
+    text = shown(run((row,)), width=120)
+    assert "[red]x[/red]" in text
+    assert "[bold]" in text
+    assert "\x1b" not in text
+    assert "\x07" not in text
+
+
+def test_colours_on_a_terminal_and_none_with_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert "\x1b[1;33m" in shown(run(), force_terminal=True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "33m" not in shown(run(), force_terminal=True)
+
+
+def test_worst_images_are_ranked_by_direction_over_all_metrics() -> None:
+    rows = (
+        Row("good", scores={"charbonnier": 0.01, "ssim": 0.9}),
+        Row("bad", scores={"charbonnier": 0.3, "ssim": 0.2}),
+        Row("middling", scores={"charbonnier": 0.2, "ssim": 0.8}),
+        Row("partly", scores={"ssim": 0.1}),
+    )
+    assert worst_images(run(rows), [COLUMNS[0], COLUMNS[2]]) == ["partly", "bad", "middling", "good"]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.89994, "0.8999"),
+        (21.5, "21.5000"),
+        (123456.0, "1.2346e+05"),
+        (float("nan"), "–"),
+        (float("inf"), "inf"),
+        (-1.0, "-1.0000"),
+    ],
+)
+def test_number(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_visible_keeps_text_and_shows_the_rest() -> None:
+    assert visible("ä/日本 b") == "ä/日本 b"
+    assert visible("a\x1bb\udcff\n") == "a�b��"

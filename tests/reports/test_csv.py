@@ -1,0 +1,42 @@
+"""The CSV, whole."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from relight_eval.reports.csv import render
+from relight_eval.results import Row
+from tests.runs import run
+
+EXPECTED = """\
+image,prediction,target,width,height,charbonnier,psnr,ssim,vgg19,status,error
+a,out/a.png,gt/a.png,64,48,0.30000000000000004,21.5,0.75,,ok,
+b10,out/b10.gif,gt/b10.png,64,48,0.001,inf,1.0,,ok,
+broken,out/broken.png,gt/broken.png,,,,,,,error,out/broken.png: truncated
+extra,out/extra.png,,,,,,,,missing_target,no target of this name
+gone,,gt/gone.png,,,,,,,missing_prediction,no prediction of this name
+small,out/small.png,gt/small.png,9,9,0.02,33.0,,,error,9x9 is too small for ssim (needs 11x11)
+"""
+
+
+def test_whole_text() -> None:
+    assert render(run()) == EXPECTED
+
+
+def test_scores_read_back_to_the_same_float() -> None:
+    values = [0.1 + 0.2, 1 / 3, 2.220446049250313e-16, 123456.78901234567, 5e-324]
+    rows = tuple(Row(f"r{i}", scores={"ssim": value}) for i, value in enumerate(values))
+    read = csv.DictReader(io.StringIO(render(run(rows))))
+    assert [float(record["ssim"]) for record in read] == values
+
+
+def test_names_and_messages_with_commas_quotes_and_newlines_stay_one_cell() -> None:
+    row = Row('a,"b"\nc', status="error", error='x: "y", z\n')
+    (_, record) = csv.reader(io.StringIO(render(run((row,)))))
+    assert record[0] == 'a,"b"\nc'
+    assert record[-1] == 'x: "y", z\n'
+
+
+def test_a_run_without_rows_is_a_header() -> None:
+    assert render(run(())).splitlines() == [EXPECTED.splitlines()[0]]
