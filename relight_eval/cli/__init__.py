@@ -1,0 +1,73 @@
+"""The command line: options, one call, one print, an exit code. One file per command.
+
+Only typer is imported here; torch, pandas and the rest come when a command runs, so that help is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from relight_eval import __version__
+from relight_eval.cli import metrics, score, weights
+from relight_eval.errors import RelightEvalError
+
+EXIT_COULD_NOT = 2
+EXIT_BUG = 70
+
+EXIT_CODES = """\b
+Exit codes:
+  0   all is well
+  1   a rule failed
+  2   it could not be done: usage, folder, no pairs, weights
+  3   it finished, but some pairs could not be scored or had no partner
+  70  a bug, with its traceback
+  130 interrupted"""
+
+app = typer.Typer(
+    name="relight-eval",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"relight-eval {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog=EXIT_CODES)
+def relight_eval(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    """How good is a relit image, and why is it wrong."""
+
+
+app.command("score", epilog=EXIT_CODES)(score.score)
+app.command("metrics")(metrics.metrics)
+app.add_typer(weights.app, name="weights")
+
+
+def main() -> None:
+    """Run the command line and end the process with an exit code of the contract."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal that is not UTF-8 gets ? for what it cannot show
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except RelightEvalError as error:
+        typer.echo(f"relight-eval: {error}", err=True)
+        sys.exit(EXIT_COULD_NOT)
+    except Exception:
+        traceback.print_exc()
+        typer.echo("relight-eval: this is a bug; please report it with the lines above", err=True)
+        sys.exit(EXIT_BUG)

@@ -1,0 +1,53 @@
+"""`relight-eval metrics`: the table of metrics, or the paper of one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from relight_eval.results import Column
+
+
+def metrics(
+    name: Annotated[str | None, typer.Argument(help="A metric, for its definition, source and traps.")] = None,
+) -> None:
+    """List the metrics, or define one: formula, source, how to read a value, traps."""
+    from rich.console import Console
+
+    from relight_eval.metrics import METRICS, Settings, chosen
+
+    console = Console(highlight=False, markup=False)
+    settings = Settings()
+    if name is None:
+        columns = [column for row in METRICS.values() for column in row.columns(settings)]
+        console.print(_table("Scores (with the default settings)", columns))
+        console.print("`relight-eval metrics NAME` gives the definition, the source and the traps of a metric.")
+        return
+    (name,) = chosen([name])
+    console.print((METRICS[name].paper.__doc__ or "").strip(), soft_wrap=True)
+    console.print()
+    console.print(_table("Columns", METRICS[name].columns(settings)))
+    console.print(f"Protocol: {METRICS[name].protocol(settings)}")
+
+
+def _table(title: str, columns: list[Column] | tuple[Column, ...]) -> Table:
+    from relight_eval.reports.console import plain_table
+
+    table = plain_table(title)
+    table.add_column("score", no_wrap=True)
+    table.add_column("range", no_wrap=True)
+    table.add_column("identical", no_wrap=True)
+    table.add_column("meaning")
+    for column in columns:
+        table.add_row(
+            f"{column.name} {column.arrow}",
+            f"{column.low:g} to {column.high:.4g} {column.unit}".rstrip(),
+            f"{column.identical:g}",
+            column.meaning,
+        )
+    table.caption = "↑ higher is better  ↓ lower is better"
+    return table

