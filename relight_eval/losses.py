@@ -1,0 +1,138 @@
+"""The training side: the three terms of the S3Net loss, and their sum, as modules.
+
+They are built of the functions that the metrics are built of, so what is minimised is what is reported. Each takes
+(prediction, target), both (N, 3, H, W) float, sRGB in [0, 1], and returns a scalar: the mean over the batch. They work
+on any device; half precision is computed in float32 (also under autocast), float64 in float64.
+
+    loss = S3NetLoss()
+    terms = loss(model(image), target)
+    terms.total.backward()
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from relight_eval import weights
+from relight_eval.metrics import Settings, charbonnier, vgg19, wssim
+from relight_eval.weights import VGG19Weights
+
+
+class S3NetTerms(NamedTuple):
+    """The weighted sum, and the three terms before weighting; scalars."""
+
+    total: Tensor
+    charbonnier: Tensor
+    wssim: Tensor
+    vgg19: Tensor
+
+
+class CharbonnierLoss(nn.Module):
+    """Mean Charbonnier distance: eps for identical images. See `metrics.charbonnier`."""
+
+    def __init__(self, *, eps: float = charbonnier.EPS) -> None:
+        super().__init__()
+        self.eps = Settings(charbonnier_eps=eps).charbonnier_eps
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        dtype = _at_least_float32(prediction)
+        with _full_precision(prediction):
+            return charbonnier.charbonnier(prediction, target, eps=self.eps, dtype=dtype).mean()
+
+
+class WaveletSSIMLoss(nn.Module):
+    """L of W-SSIM: −2 for identical images, lower is better; the score `wssim` is −L/2. See `metrics.wssim`.
+
+    Raises UsageError for an unknown wavelet, or levels or a ratio out of their range.
+    """
+
+    def __init__(self, *, wavelet: str = wssim.WAVELET, levels: int = wssim.LEVELS, ratio: float = wssim.RATIO) -> None:
+        super().__init__()
+        Settings(wavelet=wavelet, wssim_levels=levels, wssim_ratio=ratio)  # raises
+        self.wavelet, self.levels, self.ratio = wavelet, levels, ratio
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        dtype = _at_least_float32(prediction)
+        with _full_precision(prediction):
+            return wssim.wssim_loss(
+                prediction.to(dtype),
+                target.to(dtype),
+                wavelet=self.wavelet,
+                levels=self.levels,
+                ratio=self.ratio,
+                dtype=dtype,
+            ).mean()
+
+
+class VGG19Loss(nn.Module):
+    """VGG19 perceptual distance at relu1_1, relu2_1, relu3_1; 0 for identical images. See `metrics.vgg19`.
+
+    `weights` is a file, loaded weights, or None to look for them as `relight-eval weights show` tells (and to fetch
+    them unless `offline`); WeightsError when there are none. They move with the module and are not trained. The
+    target is detached. Computed in the module's dtype, under autocast in autocast's.
+    """
+
+    def __init__(
+        self,
+        weights: VGG19Weights | str | Path | None = None,
+        *,
+        preset: str = "s3net",
+        offline: bool = False,
+    ) -> None:
+        super().__init__()
+        Settings(vgg19_preset=preset)  # raises
+        self.features = vgg19.VGG19Features(_loaded(weights, offline), preset)
+
+    def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
+        dtype = self.features.mean.dtype
+        distances = vgg19.layer_distances(self.features, prediction.to(dtype), target.to(dtype))
+        return vgg19.weighted(distances.to(dtype)).mean()
+
+
+class S3NetLoss(nn.Module):
+    """lambda1·Charbonnier + lambda2·L of W-SSIM + lambda3·VGG19, with its parts (Yang et al., CVPRW 2021).
+
+    The lambdas of the paper are not published; 1 is this tool's default, not S3Net's. `weights` as in VGG19Loss;
+    with lambda3 = 0 they are not needed, and the part is 0.
+    """
+
+    def __init__(
+        self,
+        lambda1: float = 1.0,
+        lambda2: float = 1.0,
+        lambda3: float = 1.0,
+        *,
+        weights: VGG19Weights | str | Path | None = None,
+        offline: bool = False,
+    ) -> None:
+        super().__init__()
+        self.lambdas = (lambda1, lambda2, lambda3)
+        self.charbonnier = CharbonnierLoss()
+        self.wssim = WaveletSSIMLoss()
+        self.vgg19 = VGG19Loss(weights, offline=offline) if lambda3 else None
+
+    def forward(self, prediction: Tensor, target: Tensor) -> S3NetTerms:
+        pixels = self.charbonnier(prediction, target)
+        features = self.vgg19(prediction, target) if self.vgg19 else torch.zeros_like(pixels)
+        parts = (pixels, self.wssim(prediction, target), features)
+        total = sum(weight * part for weight, part in zip(self.lambdas, parts, strict=True))
+        return S3NetTerms(torch.as_tensor(total), *parts)
+
+
+def _loaded(found: VGG19Weights | str | Path | None, offline: bool) -> VGG19Weights:
+    if isinstance(found, VGG19Weights):
+        return found
+    return weights.find(Path(found) if found is not None else None, offline=offline)
+
+
+def _at_least_float32(image: Tensor) -> torch.dtype:
+    return torch.promote_types(image.dtype, torch.float32)
+
+
+def _full_precision(image: Tensor) -> torch.autocast:
+    """Autocast off: the variances of SSIM cancel in half precision."""
+    return torch.autocast(image.device.type, enabled=False)
