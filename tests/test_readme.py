@@ -1,0 +1,121 @@
+"""The README is run: every command in it works, and what it shows is what comes out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from relight_eval.metrics import METRICS, Settings, columns
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, empty_home: Path, monkeypatch: pytest.MonkeyPatch, vgg19_checkpoint: Path) -> Path:
+    """A folder with the sample images, a pred/ and a gt/ of one's own, and VGG19 weights in the cache."""
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "sample_images").symlink_to(ROOT / "sample_images")
+    (work / "pred").symlink_to(ROOT / "sample_images" / "prediction_early")
+    (work / "gt").symlink_to(ROOT / "sample_images" / "target")
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("RELIGHT_EVAL_OFFLINE", "1")
+    monkeypatch.setenv("RELIGHT_EVAL_VGG19", str(vgg19_checkpoint))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    return work
+
+
+def same(shown: str, printed: str) -> None:
+    """Equal word for word, numbers to within the last digit that is shown, white space aside."""
+    number = re.compile(r"-?\d+\.\d{4}")
+    assert [number.sub("#", line).split() for line in shown.splitlines()] == [
+        number.sub("#", line).split() for line in printed.splitlines()
+    ]
+    for ours, theirs in zip(number.findall(shown), number.findall(printed), strict=True):
+        assert float(ours) == pytest.approx(float(theirs), abs=2e-4)
+
+
+def without_versions(text: str) -> str:
+    """Without what differs from machine to machine: versions in a signature, typer's names for types in a help."""
+    return re.sub(r"\|device:.*|<.*?>", "", text)
+
+
+@pytest.mark.parametrize("block", blocks("console"), ids=lambda block: block.splitlines()[0])
+def test_what_is_shown_is_what_is_printed(stranger: Path, block: str) -> None:
+    command, shown = block.split("\n", 1)
+    words = shlex.split(command.removeprefix("$ "))
+    assert words[0] == "relight-eval"
+    ran = subprocess.run(words, check=True, capture_output=True, text=True)
+    same(without_versions(shown), without_versions(ran.stdout))
+
+
+def commands() -> list[str]:
+    """The commands of the shell blocks that begin with relight-eval, without their comments."""
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [line.split("  #")[0].split("   #")[0].strip() for line in lines if line.startswith("relight-eval")]
+
+
+def test_every_command_works(stranger: Path) -> None:
+    """In order, since `import` takes what `export` wrote. `fetch` finds the weights in the cache."""
+    assert len(commands()) >= 6
+    cache = Path(os.environ["RELIGHT_EVAL_CACHE"])
+    for command in commands():
+        if "fetch" in command:
+            subprocess.run([*shlex.split("relight-eval weights import"), os.environ["RELIGHT_EVAL_VGG19"]], check=True)
+        if "jq" in command and shutil.which("jq") is None:
+            command = command.split("|")[0]
+        ran = subprocess.run(command, shell=True, capture_output=True, text=True)
+        assert ran.returncode == 0, (command, ran.stderr)
+    assert (cache / "vgg19.safetensors").exists()
+    assert (stranger / "vgg19.safetensors").stat().st_size < 2_300_000
+
+
+@pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.splitlines()[0])
+def test_python_runs(stranger: Path, block: str) -> None:
+    ran = subprocess.run([sys.executable, "-W", "error", "-c", block], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.strip()
+
+
+def test_the_loop_in_the_readme_improves_the_image(stranger: Path) -> None:
+    (block,) = [block for block in blocks("python") if "S3NetLoss" in block]
+    probe = block.replace("terms = loss(image, target)", "terms = loss(image, target); print(float(terms.total))")
+    ran = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    totals = [float(line) for line in ran.stdout.splitlines() if " " not in line]
+    assert totals[-1] < totals[0] - 0.1
+
+
+def test_the_table_of_scores_names_every_column_with_its_direction() -> None:
+    table = [line for line in README.splitlines() if line.startswith("| `")]
+    for column in columns(METRICS, Settings()):
+        (row,) = [line for line in table if f"`{column.name}`" in line.split("|")[1]]
+        assert f"| {column.better} |" in row
+        assert f"| {column.identical:g} |" in row
+
+
+def test_the_map_names_every_room() -> None:
+    house = README[README.index("## The house") :]
+    for path in (ROOT / "relight_eval").iterdir():
+        if path.name.startswith("__") or (path.is_dir() and not any(path.glob("*.py"))):
+            continue
+        assert (f"{path.name}/" if path.is_dir() else path.name) in house, path.name
+
+
+def test_the_exit_codes_are_those_of_the_help() -> None:
+    from relight_eval.cli import EXIT_CODES
+
+    in_readme = re.findall(r"^\| (\d+) \|", README, re.MULTILINE)
+    assert in_readme == re.findall(r"^  (\d+) ", EXIT_CODES, re.MULTILINE)
