@@ -101,7 +101,7 @@ def find(prediction: Path, target: Path, *, glob: str | None = None) -> Pairing:
 
 def unpaired_message(pairing: Pairing) -> str:
     """What had no partner, where it was looked for and what to do; empty when every file has a partner."""
-    sentences = []
+    found = []
     for missing, kind, looked_in in (
         ("target", "predictions", pairing.target),
         ("prediction", "targets", pairing.prediction),
@@ -109,11 +109,10 @@ def unpaired_message(pairing: Pairing) -> str:
         names = [file.name for file in pairing.unpaired if file.missing == missing]
         if names:
             count = f"{len(names)} of {len(names) + len(pairing.pairs)} {kind}"
-            sentences.append(f"no partner for {count}: {_some(names, 5)} (looked in {_shown(looked_in)}/).")
-    if not sentences:
+            found.append(f"no partner for {count}: {_some(names, 5)} (looked in {_shown(looked_in)}/)")
+    if not found:
         return ""
-    advice = f"Add them, or accept the other {len(pairing.pairs)} with --missing skip."
-    return " ".join([*sentences, advice])
+    return f"{'; '.join(found)}. Add them, or accept the other {len(pairing.pairs)} with --missing skip."
 
 
 def natural_key(name: str) -> tuple[object, ...]:

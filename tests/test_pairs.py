@@ -402,7 +402,7 @@ def test_message_for_both_sides(out: Path, gt: Path, monkeypatch: pytest.MonkeyP
     fill(gt, "a.png", "t.png")
     monkeypatch.chdir(out.parent)
     assert unpaired_message(find(Path("out"), Path("gt"))) == (
-        "no partner for 17 of 18 predictions: p0, p1, p2, p3, p4 and 12 more (looked in gt/). "
+        "no partner for 17 of 18 predictions: p0, p1, p2, p3, p4 and 12 more (looked in gt/); "
         "no partner for 1 of 2 targets: t (looked in out/). "
         "Add them, or accept the other 1 with --missing skip."
     )

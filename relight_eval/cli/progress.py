@@ -70,8 +70,8 @@ def _bar(quiet: bool, *columns: ProgressColumn) -> Iterator[Bar | None]:
     task = bar.add_task("", total=None)
 
     def draw(done: int, total: int) -> None:
-        bar.start()
         bar.update(task, completed=done, total=total or None)
+        bar.start()
 
     try:
         yield draw

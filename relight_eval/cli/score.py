@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import typer
@@ -103,9 +104,7 @@ def _files(csv: str | None, json: str | None) -> dict[str, str]:
 
 def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool) -> None:
     """Save the reports, then print the run: where one report fails, the others and the print still come."""
-    from rich.console import Console
-
-    from relight_eval.reports import REPORTS, STDOUT, console, save
+    from relight_eval.reports import REPORTS, STDOUT, save
 
     failed = []
     for report, path in files.items():
@@ -115,10 +114,26 @@ def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool
             failed.append(str(error))
     if not quiet:
         # standard output is for data: when a report goes there, the tables step aside
-        out = Console(stderr=STDOUT in files.values(), highlight=False, markup=False)
-        console.show(results, out, every=verbose)
+        _print(results, to_stderr=STDOUT in files.values(), verbose=verbose)
     if failed:
         raise ReportError("; ".join(failed))
+
+
+def _print(results: Results, *, to_stderr: bool, verbose: bool) -> None:
+    """Print the tables. Standard output gets them at once: rich would end the run with 1 when `| head` has enough."""
+    from rich.console import Console
+
+    from relight_eval.reports import console, write_stdout
+
+    if to_stderr:
+        console.show(results, Console(stderr=True, highlight=False, markup=False), every=verbose)
+        return
+    screen = Console()
+    text = io.TextIOWrapper(io.BytesIO(), encoding=screen.encoding, errors="replace")
+    out = Console(file=text, width=screen.width, force_terminal=screen.is_terminal, highlight=False, markup=False)
+    console.show(results, out, every=verbose)
+    text.seek(0)
+    write_stdout(text.buffer.read())
 
 
 def _closing(results: Results, files: dict[str, str]) -> str:

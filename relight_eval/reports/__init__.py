@@ -16,7 +16,7 @@ from relight_eval.errors import ReportError
 from relight_eval.reports import csv, json
 from relight_eval.results import Results
 
-__all__ = ["REPORTS", "STDOUT", "require_writable", "save"]
+__all__ = ["REPORTS", "STDOUT", "require_writable", "save", "write_stdout"]
 
 STDOUT = "-"
 
@@ -46,9 +46,7 @@ def save(path: str, text: str) -> None:
     """
     data = text.encode("utf-8", "backslashreplace")
     if path == STDOUT:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        write_stdout(data)
         return
     place = Path(os.path.realpath(path))  # a link stays a link
     try:
@@ -65,6 +63,19 @@ def save(path: str, text: str) -> None:
     finally:
         with suppress(OSError):
             os.unlink(name)
+
+
+def write_stdout(data: bytes) -> None:
+    """Write to standard output. A reader that has had enough (`| head`) is no error; a full disk is a ReportError."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        # what is still in the buffer would make the interpreter complain at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise ReportError(f"cannot write standard output: {error.strerror}") from error
 
 
 def _mode(place: Path) -> int:

@@ -78,6 +78,7 @@ def _reasons(title: str, style: str, rows: Sequence[Row], most: int | None) -> T
 
 def _scores(results: Results) -> Table:
     table = plain_table("Scores")
+    table.padding = 0  # leaves more of 80 columns to the name of the image
     table.add_column("score", no_wrap=True)
     for name in ("mean", "from", "to", "median", "p05", "p95"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -357,3 +357,29 @@ def test_ctrl_c_stops_a_run_within_seconds_and_writes_nothing(command: Command, 
     assert process.returncode == 130
     assert b"Traceback" not in err
     assert not Path("scores.csv").exists()
+
+
+@pytest.mark.parametrize("words", [(), ("--csv", "-")], ids=["tables", "data"])
+def test_a_reader_that_has_had_enough_changes_nothing(
+    command: Command, folders: tuple[Path, Path], words: tuple[str, ...]
+) -> None:
+    """`relight-eval score … | head -1`: neither a failed rule nor a bug."""
+    with subprocess.Popen(
+        [*PROGRAM, "score", *folders, *FAST, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()  # type: ignore[union-attr]
+        err = process.stderr.read()  # type: ignore[union-attr]
+    assert process.returncode == 0
+    assert b"Traceback" not in err
+    assert b"Broken pipe" not in err
+    assert Path("scores.csv").exists() == (not words)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", [(), ("--csv", "-")], ids=["tables", "data"])
+def test_standard_output_on_a_full_disk(command: Command, folders: tuple[Path, Path], words: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run([*PROGRAM, "score", *folders, *FAST, *words], stdout=full, stderr=subprocess.PIPE)
+    assert ran.returncode == 2
+    assert b"cannot write standard output: No space left on device" in ran.stderr
+    assert b"Traceback" not in ran.stderr

@@ -31,13 +31,14 @@ image  what
 b10    prediction: first of 12 frames
 
 Scores
-score             mean     from       to   median      p05     p95  worst image
-───────────────────────────────────────────────────────────────────────────────
-charbonnier ↓   0.1070   0.0010   0.3000   0.0200   0.0029  0.2720  a
-psnr ↑         27.2500  21.5000  33.0000  33.0000  22.6500     inf  a
-ssim ↑          0.8750   0.7500   1.0000   0.8750   0.7625  0.9875  a
-vgg19 ↓           none
-↑ higher is better  ↓ lower is better  from, to: 95 % interval of the mean
+score            mean    from      to  median     p05    p95 worst image
+────────────────────────────────────────────────────────────────────────
+charbonnier ↓  0.1070  0.0010  0.3000  0.0200  0.0029 0.2720 a
+psnr ↑        27.2500 21.5000 33.0000 33.0000 22.6500    inf a
+ssim ↑         0.8750  0.7500  1.0000  0.8750  0.7625 0.9875 a
+vgg19 ↓          none
+↑ higher is better  ↓ lower is better  from, to: 95 % interval of the
+mean
 infinite (identical images), left out of the mean: 1
 
 Worst images
