@@ -15,9 +15,9 @@ import hashlib
 import json
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -31,6 +31,7 @@ from safetensors.numpy import save
 
 from relight_eval.downloads import Download, Progress, download
 from relight_eval.errors import NoWeightsError, WeightsError
+from relight_eval.files import write_whole
 
 Array = npt.NDArray[np.float32]
 Announce = Callable[[str], None]
@@ -38,6 +39,7 @@ State = Literal["used", "found", "missing", "broken", "not set"]
 
 FORMAT = "relight-eval vgg19 1"  # of the small file; raised when a reader of the old one would be misled
 VARIABLE = "RELIGHT_EVAL_VGG19"
+OFFLINE = "RELIGHT_EVAL_OFFLINE"
 HUB = "torch hub cache"
 MEND = (
     "Run `relight-eval weights fetch` where there is a network, or `relight-eval weights import FILE`, "
@@ -143,7 +145,8 @@ def find(
     """The weights from the first place that has them; fetched, unless `offline`, when none has.
 
     In order: `path`, the file named by RELIGHT_EVAL_VGG19, the tool's own cache, torch's hub cache (which is
-    reduced into the own cache). The first that is named or there decides: a broken one is an error.
+    reduced into the own cache). The first that is named or there decides: a broken one is an error. The variable
+    RELIGHT_EVAL_OFFLINE=1 is as good as `offline`. `announce` is told of what takes long (default: standard error).
 
     Raises WeightsError, which names every place and the commands that mend it.
     """
@@ -154,12 +157,14 @@ def find(
         if chosen.name == HUB:
             _keep(weights, announce)
         return weights
-    if offline:
+    if offline or os.environ.get(OFFLINE, "0").lower() not in ("", "0", "false", "no", "off"):
         raise NoWeightsError(_not_to_be_had(places, "fetching is ruled out (offline)"))
     try:
-        return fetch(TORCHVISION, progress=progress, announce=announce)
+        weights = _fetched(TORCHVISION, progress, announce)
     except WeightsError as error:
         raise NoWeightsError(_not_to_be_had(places, str(error).rstrip("."))) from error
+    _keep(weights, announce)
+    return weights
 
 
 def status(path: Path | None = None) -> Status:
@@ -235,10 +240,15 @@ def _state(place: Place, chosen: Place | None, weights: VGG19Weights | None) -> 
 
 def _keep(weights: VGG19Weights, announce: Announce | None) -> None:
     """Store in the own cache, so that the next run need not read 548 MiB; no harm done if that fails."""
-    with suppress(WeightsError):
-        path = store(weights)
-        if announce:
-            announce(f"kept 2.2 MB of {weights.origin} in {path}")
+    try:
+        said = f"kept 2.2 MB of {weights.origin} in {store(weights)}"
+    except WeightsError as error:
+        said = f"the VGG19 weights could not be kept for the next run: {error}"
+    (announce or _say)(said)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _not_to_be_had(places: Iterable[Place], why: str) -> str:
@@ -452,7 +462,6 @@ def store(weights: VGG19Weights) -> Path:
 
 
 def _write(weights: VGG19Weights, path: Path) -> None:
-    """Written beside its target and moved, so that there is never half a file."""
     notes = {
         "format": FORMAT,
         "source": TORCHVISION.url if weights.official else "not torchvision's checkpoint",
@@ -461,15 +470,10 @@ def _write(weights: VGG19Weights, path: Path) -> None:
     }
     # One entry, because safetensors writes several in an order that changes from run to run.
     data = save(dict(weights.tensors), metadata={"relight-eval": json.dumps(notes)})
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        write_whole(path, data)
     except OSError as error:
         raise WeightsError(f"{path}: cannot be written ({error.strerror}). Choose another place.") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _make_cache() -> Path:
@@ -498,6 +502,12 @@ def fetch(
     `announce` is told the size before anything is asked of the network. Raises WeightsError, within seconds
     when there is no network; a failure leaves nothing behind.
     """
+    weights = _fetched(checkpoint, progress, announce)
+    store(weights)
+    return weights
+
+
+def _fetched(checkpoint: Download, progress: Progress | None, announce: Announce | None) -> VGG19Weights:
     folder = _make_cache()
     try:
         temporary = tempfile.TemporaryDirectory(prefix="fetch-", dir=folder)
@@ -506,11 +516,8 @@ def fetch(
             f"{folder}: the cache cannot be written ({error.strerror}). Set RELIGHT_EVAL_CACHE to another folder."
         ) from error
     with temporary as name:
-        if announce:
-            size = f"{checkpoint.size_bytes / 2**20:.0f} MiB"
-            announce(f"fetching {size} from {checkpoint.url}, keeping 2.2 MB in {folder}")
+        size = f"{checkpoint.size_bytes / 2**20:.0f} MiB"
+        (announce or _say)(f"fetching {size} from {checkpoint.url}, keeping 2.2 MB in {folder}")
         path = Path(name) / checkpoint.filename
         sha256 = download(checkpoint, path, progress)
-        weights = _reduced(_read_checkpoint(path), checkpoint.url, sha256)
-    store(weights)
-    return weights
+        return _reduced(_read_checkpoint(path), checkpoint.url, sha256)

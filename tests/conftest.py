@@ -42,7 +42,7 @@ def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine on which nobody has any weights yet, and no proxy stands before 127.0.0.1."""
     home = tmp_path / "home"
     home.mkdir()
-    for name in ("RELIGHT_EVAL_VGG19", "XDG_CACHE_HOME"):
+    for name in ("RELIGHT_EVAL_VGG19", "RELIGHT_EVAL_OFFLINE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {
         "HOME": home,

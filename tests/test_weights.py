@@ -457,6 +457,14 @@ class TestWhereTheCachesAre:
         assert weights.cache_file() == empty_home / "kept" / "vgg19.safetensors"
 
 
+@pytest.fixture
+def served_as_official(serve, vgg19_checkpoint, monkeypatch):
+    """A server on this machine that has what is taken for torchvision's checkpoint."""
+    body = vgg19_checkpoint.read_bytes()
+    address = downloads.Download(serve(body), "vgg19.pth", hashlib.sha256(body).hexdigest(), len(body))
+    monkeypatch.setattr(weights, "TORCHVISION", address)
+
+
 class TestFind:
     def test_the_order(self, vgg19_checkpoint, small, official, tmp_path, monkeypatch):
         named = put(small, tmp_path / "named.safetensors")
@@ -483,7 +491,31 @@ class TestFind:
         monkeypatch.setenv("RELIGHT_EVAL_CACHE", str(vgg19_checkpoint / "below a file"))
         said = []
         assert weights.find(offline=True, announce=said.append).official
-        assert said == []
+        assert len(said) == 1
+        assert "could not be kept for the next run" in said[0]
+
+    def test_a_fetch_that_cannot_be_kept_is_used_all_the_same(self, served_as_official, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(weights, "write_whole", full)
+        said = []
+        assert weights.find(announce=said.append).tensors
+        assert "could not be kept for the next run" in said[-1]
+        assert "No space left" in said[-1]
+
+    @pytest.mark.parametrize(("value", "fetched"), [("1", False), ("true", False), ("0", True), ("", True)])
+    def test_the_variable_for_offline(self, served_as_official, monkeypatch, value, fetched):
+        monkeypatch.setenv("RELIGHT_EVAL_OFFLINE", value)
+        if fetched:
+            assert weights.find().tensors
+        else:
+            with pytest.raises(WeightsError, match="offline"):
+                weights.find()
+
+    def test_a_library_call_says_that_it_fetches(self, served_as_official, capsys):
+        weights.find()
+        assert "fetching" in capsys.readouterr().err
 
     def test_a_named_file_is_not_stored(self, small):
         weights.find(small)
