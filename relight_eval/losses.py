@@ -2,7 +2,8 @@
 
 They are built of the functions that the metrics are built of, so what is minimised is what is reported. Each takes
 (prediction, target), both (N, 3, H, W) float, sRGB in [0, 1], and returns a scalar: the mean over the batch. They work
-on any device; half precision is computed in float32 (also under autocast), float64 in float64.
+on any device. Charbonnier and W-SSIM are computed in float32 where the images or autocast have half precision, in
+float64 for float64 images; VGG19 in the dtype of its module, and under autocast in autocast's.
 
     loss = S3NetLoss()
     terms = loss(model(image), target)
@@ -96,8 +97,8 @@ class VGG19Loss(nn.Module):
 class S3NetLoss(nn.Module):
     """lambda1·Charbonnier + lambda2·L of W-SSIM + lambda3·VGG19, with its parts (Yang et al., CVPRW 2021).
 
-    The lambdas of the paper are not published; 1 is this tool's default, not S3Net's. `weights` as in VGG19Loss;
-    with lambda3 = 0 they are not needed, and the part is 0.
+    The lambdas of the paper are not published; 1 is this tool's default, not S3Net's. The other arguments are those
+    of the parts; with lambda3 = 0 no weights are needed, and that part is 0.
     """
 
     def __init__(
@@ -106,14 +107,19 @@ class S3NetLoss(nn.Module):
         lambda2: float = 1.0,
         lambda3: float = 1.0,
         *,
+        eps: float = charbonnier.EPS,
+        wavelet: str = wssim.WAVELET,
+        levels: int = wssim.LEVELS,
+        ratio: float = wssim.RATIO,
+        preset: str = "s3net",
         weights: VGG19Weights | str | Path | None = None,
         offline: bool = False,
     ) -> None:
         super().__init__()
         self.lambdas = (lambda1, lambda2, lambda3)
-        self.charbonnier = CharbonnierLoss()
-        self.wssim = WaveletSSIMLoss()
-        self.vgg19 = VGG19Loss(weights, offline=offline) if lambda3 else None
+        self.charbonnier = CharbonnierLoss(eps=eps)
+        self.wssim = WaveletSSIMLoss(wavelet=wavelet, levels=levels, ratio=ratio)
+        self.vgg19 = VGG19Loss(weights, preset=preset, offline=offline) if lambda3 else None
 
     def forward(self, prediction: Tensor, target: Tensor) -> S3NetTerms:
         pixels = self.charbonnier(prediction, target)

@@ -323,3 +323,24 @@ def test_fitting_an_image_raises_its_psnr(weights: VGG19Weights) -> None:
     assert psnr(image.detach(), target).item() > before + 5
     assert all(after < start for after, start in zip(last, first, strict=True))
     assert math.isfinite(last.total.item())
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 3, 8), (1, 1, 8, 8)], ids=["small", "grey"])
+def test_vgg19_says_what_it_needs(shape: tuple[int, ...], vgg19_checkpoint: Path) -> None:
+    image = torch.zeros(shape)
+    with pytest.raises(ShapeError, match=r"at least 4x4|three channels"):
+        VGG19Loss(vgg19_checkpoint)(image, image)
+
+
+def test_the_sum_takes_the_settings_of_its_parts(vgg19_checkpoint: Path) -> None:
+    prediction, target = torch.rand(1, 3, 24, 24), torch.rand(1, 3, 24, 24)
+    loss = S3NetLoss(eps=0.1, wavelet="db2", levels=1, ratio=0.4, preset="drn", weights=vgg19_checkpoint)
+    terms = loss(prediction, target)
+    assert terms.charbonnier == CharbonnierLoss(eps=0.1)(prediction, target)
+    assert terms.wssim == WaveletSSIMLoss(wavelet="db2", levels=1, ratio=0.4)(prediction, target)
+    assert terms.vgg19 == VGG19Loss(vgg19_checkpoint, preset="drn")(prediction, target)
+
+
+def test_without_vgg19_half_images_give_float32_parts() -> None:
+    image = torch.rand(1, 3, 16, 16).half()
+    assert {part.dtype for part in S3NetLoss(lambda3=0)(image, image.flip(-1))} == {torch.float32}

@@ -7,6 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from relight_eval.pairs import Pair
 from relight_eval.results import Row
 
 Size = tuple[int, int]  # height, width
+
+DEVICES = ("cpu", "cuda", "mps")
 
 # Pixels of one batch when its size is `auto`. On a CPU more gains nothing: the metrics work in pieces that fit the
 # cache. On a GPU the memory decides: VGG19 and SSIM together need about 3 KB for a pixel of a pair.
@@ -41,6 +44,11 @@ class Options:
     batch_size: int | None = None
     workers: int | None = None
     alpha: images.Alpha = "refuse"
+
+    def __post_init__(self) -> None:
+        for name, number in (("batch size", self.batch_size), ("number of workers", self.workers)):
+            if number is not None and number < 1:
+                raise UsageError(f"the {name} is {number}; it must be at least 1, or auto")
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in DEVICES:
+            raise RuntimeError(f"not one of {', '.join(DEVICES)}")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -125,12 +135,13 @@ def in_batches(
 ) -> Iterator[list[Decoded] | Row]:
     """Pairs of one size together, rows passed on. Few sizes or many: what waits is bounded by WAITING_PIXELS."""
     waiting: defaultdict[Size, list[Decoded]] = defaultdict(list)
+    enough = cache(lambda size: batch_size or auto_batch_size(size, device))
     for item in decoded:
         if isinstance(item, Row):
             yield item
             continue
         waiting[item.size].append(item)
-        if len(waiting[item.size]) >= (batch_size or auto_batch_size(item.size, device)):
+        if len(waiting[item.size]) >= enough(item.size):
             yield waiting.pop(item.size)
         elif sum(_pixels(group) for group in waiting.values()) > WAITING_PIXELS:
             yield waiting.pop(max(waiting, key=lambda size: _pixels(waiting[size])))
@@ -167,7 +178,9 @@ def score_batch(group: list[Decoded], metrics: Sequence[Metric], device: torch.d
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+    """Also where the device says so in words only: Metal, cuDNN, cuBLAS and the allocator of the CPU."""
+    words = ("out of memory", "ALLOC_FAILED", "can't allocate memory")
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
 class _Scores(NamedTuple):

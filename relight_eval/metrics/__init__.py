@@ -108,10 +108,15 @@ METRICS: dict[str, Definition] = {
 }
 
 
-def chosen(names: Iterable[str] | None) -> tuple[str, ...]:
-    """The metrics of these names in the order of METRICS, all of them for None; UsageError for an unknown name."""
+def chosen(names: str | Iterable[str] | None) -> tuple[str, ...]:
+    """The metrics of these names in the order of METRICS, all of them for None; UsageError for an unknown name.
+
+    `names` may be one text, as on the command line: "charbonnier,wssim".
+    """
     if names is None:
         return tuple(METRICS)
+    if isinstance(names, str):
+        names = filter(None, (name.strip() for name in names.split(",")))
     asked = set(names)
     for name in sorted(asked - set(METRICS)):
         raise UsageError(f"unknown metric {name!r}; {nearest(name, METRICS)}")

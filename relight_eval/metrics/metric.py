@@ -7,8 +7,9 @@ that computes it, its columns and its protocol. `metrics/__init__` holds the tab
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -54,11 +55,11 @@ class Metric:
 
 
 def require_same_shape(prediction: Tensor, target: Tensor) -> None:
-    """Raises ShapeError unless both are (N, C, H, W) of one shape."""
-    if prediction.shape != target.shape or prediction.dim() != 4:
+    """Raises ShapeError unless both are (N, C, H, W) of one shape, and not empty."""
+    if prediction.shape != target.shape or prediction.dim() != 4 or not prediction.numel():
         raise ShapeError(
             f"prediction is {tuple(prediction.shape)} but target is {tuple(target.shape)}; "
-            "both must be (N, C, H, W) of one shape"
+            "both must be (N, C, H, W) of one shape, and not empty"
         )
 
 
@@ -77,12 +78,32 @@ def strips(
     Neighbours share `halo` rows, so a window of halo + 1 rows slides over every row once. On a CPU a strip fits
     the cache; elsewhere there is one. Memory stays bounded by the strip, whatever the image.
     """
-    if dtype == torch.float64 and prediction.device.type == "mps":
-        prediction, target = prediction.cpu(), target.cpu()  # Metal has no float64
-    height = prediction.shape[-2]
-    rows = height
-    if prediction.device.type == "cpu":
+    height = rows = prediction.shape[-2]
+    if prediction.device.type == "cpu" and not torch.compiler.is_compiling():  # (which would unroll the strips)
         rows = max(2 * halo, 8, STRIP_VALUES // max(1, prediction[..., 0, :].numel()))
     for top in range(0, height - halo, rows):
         cut = slice(top, top + rows + halo)
-        yield top, prediction[..., cut, :].to(dtype), target[..., cut, :].to(dtype)
+        yield top, in_dtype(prediction[..., cut, :], dtype), in_dtype(target[..., cut, :], dtype)
+
+
+def in_dtype(image: Tensor, dtype: torch.dtype) -> Tensor:
+    """The image in `dtype`; float64 on the CPU where its device, Apple's Metal, has none."""
+    if dtype == torch.float64 and image.device.type == "mps":
+        image = image.cpu()
+    return image.to(dtype)
+
+
+@contextmanager
+def full_float32() -> Iterator[None]:
+    """Convolutions in full float32: on NVIDIA GPUs, PyTorch rounds them to TF32's ten bits by default."""
+    cudnn: Any = torch.backends.cudnn
+    # torch 2.9 and newer have a switch for each operator, and the old one raises where the new one was used
+    settings, name, full = (
+        (cudnn.conv, "fp32_precision", "ieee") if hasattr(cudnn, "conv") else (cudnn, "allow_tf32", False)
+    )
+    before = getattr(settings, name)
+    setattr(settings, name, full)
+    try:
+        yield
+    finally:
+        setattr(settings, name, before)

@@ -23,14 +23,13 @@ Traps         Other code uses other layers, squares the differences, or
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, max_pool2d
 
-from relight_eval.metrics.metric import Batch, Metric, require_same_shape
+from relight_eval.errors import ShapeError
+from relight_eval.metrics.metric import Batch, Metric, full_float32, require_min_side, require_same_shape
 from relight_eval.results import Column
 from relight_eval.weights import VGG19Weights
 
@@ -79,9 +78,13 @@ def layer_distances(features: VGG19Features, prediction: Tensor, target: Tensor)
     """Mean absolute difference of the features of each pair at relu1_1, relu2_1, relu3_1: (N, 3).
 
     Both: (N, 3, H, W) float of the dtype of `features`, sRGB in [0, 1], at least 4×4. 0 for identical images.
-    The target is detached: nothing flows back into it. Raises ShapeError when the shapes differ.
+    The target is detached: nothing flows back into it. Raises ShapeError when the shapes differ, the images are
+    smaller or have other than three channels.
     """
     require_same_shape(prediction, target)
+    require_min_side(prediction, MIN_SIDE, "vgg19")
+    if prediction.shape[1] != 3:
+        raise ShapeError(f"vgg19 takes RGB, three channels; these images have {prediction.shape[1]}")
     with torch.no_grad():
         of_target = features(target)
     of_prediction = features(prediction)
@@ -95,17 +98,6 @@ def weighted(distances: Tensor) -> Tensor:
     """The distance of each pair from those of its layers: (N, 3) to (N,)."""
     # (a sum and not a matrix product, which autocast would round to half precision)
     return (distances * distances.new_tensor(list(LAYER_WEIGHTS.values()))).sum(dim=1)
-
-
-@contextmanager
-def full_float32() -> Iterator[None]:
-    """Convolutions in full float32: on NVIDIA GPUs, PyTorch rounds them to TF32's ten bits by default."""
-    before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before
 
 
 def columns() -> tuple[Column, ...]:

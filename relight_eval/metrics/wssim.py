@@ -29,7 +29,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from relight_eval.metrics.metric import Batch, Metric, require_min_side, require_same_shape
+from relight_eval.metrics.metric import Batch, Metric, in_dtype, require_min_side, require_same_shape
 from relight_eval.metrics.ssim import padded_and_valid, padded_ssim
 from relight_eval.metrics.wavelets import HAAR, PADDING, subbands
 from relight_eval.results import Column
@@ -62,8 +62,9 @@ def band_ssims(
     """
     require_same_shape(prediction, target)
     require_min_side(prediction, 2**levels, f"{levels} wavelet levels")
-    bands_p = subbands(prediction, wavelet=wavelet, levels=levels)
-    bands_t = subbands(target, wavelet=wavelet, levels=levels)
+    # in `dtype` from here on: rounded to float32, the bands of long wavelets and many levels cost the fifth digit
+    bands_p = subbands(in_dtype(prediction, dtype), wavelet=wavelet, levels=levels)
+    bands_t = subbands(in_dtype(target, dtype), wavelet=wavelet, levels=levels)
     return {band: padded_ssim(bands_p[band], bands_t[band], dtype=dtype) for band in bands_p}
 
 

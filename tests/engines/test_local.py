@@ -109,6 +109,30 @@ def test_a_batch_that_does_not_fit_is_halved() -> None:
     assert sizes == [5, 2, 3, 1, 2]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("MPS backend out of memory (MPS allocated: 9.06 GB)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+    ids=["metal", "cublas", "cpu", "python"],
+)
+def test_every_device_has_its_own_words_for_it(error: Exception) -> None:
+    def score(batch: Batch) -> torch.Tensor:
+        raise error
+
+    (row,) = local.score_batch([decoded("a")], [Metric("psnr", (), score)], CPU)
+    assert "does not fit the memory" in row.error
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 0}, {"workers": -1}], ids=str)
+def test_counts_below_one_are_usage_errors(options: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="must be at least 1"):
+        local.Options(**options)  # type: ignore[arg-type]
+
+
 def test_one_pair_that_does_not_fit_is_an_error_row() -> None:
     (row,) = local.score_batch([decoded("a")], [greedy(0, [])], CPU)
     assert row.status == "error"

@@ -10,7 +10,7 @@ from torchvision.models import vgg
 
 from relight_eval.errors import ShapeError
 from relight_eval.metrics import vgg19 as module
-from relight_eval.metrics.vgg19 import VGG19Features, full_float32, layer_distances, weighted
+from relight_eval.metrics.vgg19 import VGG19Features, layer_distances, weighted
 from relight_eval.weights import VGG19Weights, load
 from tests.metrics import references
 from tests.metrics.cases import (
@@ -124,31 +124,6 @@ class TestChunks:
             assert columns == pytest.approx(
                 references.vgg19(*as_float64(pair), weights.tensors), rel=VGG19_RTOL, abs=1e-12
             )
-
-
-class TestFullFloat32:
-    @pytest.mark.parametrize("before", [True, False], ids=["tf32_on", "tf32_off"])
-    def test_flag_is_off_inside_and_restored(
-        self, before: bool, weights: VGG19Weights, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", before)
-        seen = []
-        inner = module.layer_distances
-
-        def watched(*arguments: object) -> torch.Tensor:
-            seen.append(torch.backends.cudnn.allow_tf32)
-            return inner(*arguments)
-
-        monkeypatch.setattr(module, "layer_distances", watched)
-        score(module.metric(weights, "s3net", CPU), CASES["noise-16x16"])
-        assert seen == [False]
-        assert torch.backends.cudnn.allow_tf32 is before
-
-    def test_flag_is_restored_after_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-        with pytest.raises(RuntimeError, match="out of memory"), full_float32():
-            raise RuntimeError("out of memory")
-        assert torch.backends.cudnn.allow_tf32 is True
 
 
 def torchvision_distances(pair: Pair, weights: VGG19Weights, preset: str) -> dict[str, float]:
