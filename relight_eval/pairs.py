@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from relight_eval.errors import PairingError, printable
+from relight_eval.errors import PairingError, printable, shown
 
-# .exr and .hdr cannot be read yet: they are paired all the same, so that they become rows with a reason.
+# Those of the second line cannot be read yet: they are paired all the same, so that they become rows with a reason.
 # .npy is no image: VIDIT keeps pickled depth maps beside the images, under the same names.
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
-    *(".exr", ".hdr"),
+    *(".exr", ".hdr", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".ppm", ".pgm", ".pnm", ".tga"),
 )
 
 Side = Literal["prediction", "target"]
@@ -77,7 +77,7 @@ class _Folder:
     example: str
 
     def __str__(self) -> str:
-        return _shown(self.path)
+        return shown(self.path)
 
 
 def find(prediction: Path, target: Path, *, glob: str | None = None) -> Pairing:
@@ -90,7 +90,7 @@ def find(prediction: Path, target: Path, *, glob: str | None = None) -> Pairing:
     files = [path for path in (prediction, target) if _is_file(path)]
     if len(files) == 1:
         (folder,) = {prediction, target}.difference(files)
-        both = f"{_shown(files[0])} is a file but {_shown(folder)} is a folder"
+        both = f"{shown(files[0])} is a file but {shown(folder)} is a folder"
         raise PairingError(f"{both}; give two folders or two files.")
     if files and glob is not None:
         raise PairingError(f'--glob "{glob}" chooses among the files of a folder; leave it out for two files.')
@@ -109,10 +109,8 @@ def unpaired_message(pairing: Pairing) -> str:
         names = [file.name for file in pairing.unpaired if file.missing == missing]
         if names:
             count = f"{len(names)} of {len(names) + len(pairing.pairs)} {kind}"
-            found.append(f"no partner for {count}: {_some(names, 5)} (looked in {_shown(looked_in)}/)")
-    if not found:
-        return ""
-    return f"{'; '.join(found)}. Add them, or accept the other {len(pairing.pairs)} with --missing skip."
+            found.append(f"no partner for {count}: {_some(names, 5)} (looked in {shown(looked_in)}/)")
+    return "; ".join(found)
 
 
 def natural_key(name: str) -> tuple[object, ...]:
@@ -189,7 +187,7 @@ def _walk(root: Path, below: str, ancestors: tuple[tuple[int, int], ...]) -> Ite
             entries = sorted(scan, key=lambda entry: entry.name)
     except OSError as error:
         # Leaving the folder out would leave its images out of the mean.
-        raise PairingError(f"{_shown(folder)}: the folder cannot be read ({error.strerror}).") from error
+        raise PairingError(f"{shown(folder)}: the folder cannot be read ({error.strerror}).") from error
     for entry in entries:
         relative = f"{below}/{entry.name}" if below else entry.name
         if entry.name.startswith("."):
@@ -220,14 +218,10 @@ def _is_file(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         raise PairingError(_missing_message(path)) from None
     except OSError as error:
-        raise PairingError(f"{_shown(path)}: cannot be read ({error.strerror}).") from error
+        raise PairingError(f"{shown(path)}: cannot be read ({error.strerror}).") from error
 
 
 # Messages
-
-
-def _shown(path: Path) -> str:
-    return printable(path.as_posix())
 
 
 def _some(names: list[str], limit: int) -> str:
@@ -239,22 +233,22 @@ def _missing_message(path: Path) -> str:
     """Says which part of `path` is missing, and the existing name that looks most like it."""
     gone = next((part for part in (path, *path.parents) if part.parent.is_dir()), path)
     kind = "file" if path.suffix.lower() in IMAGE_SUFFIXES else "folder"
-    message = f"{_shown(path)}: no such {kind}"
+    message = f"{shown(path)}: no such {kind}"
     if gone != path:
-        message += f" (there is no {_shown(gone)})"
+        message += f" (there is no {shown(gone)})"
     try:
         there = [entry.name for entry in gone.parent.iterdir()]
     except OSError:  # no suggestion then
         there = []
     near = difflib.get_close_matches(gone.name, there, n=1)
-    return message + (f"; did you mean {_shown(gone.with_name(near[0]))}?" if near else ".")
+    return message + (f"; did you mean {shown(gone.with_name(near[0]))}?" if near else ".")
 
 
 def _twins_message(path: Path, twins: list[tuple[Path, Path]]) -> str:
-    first, second = (_shown(file.relative_to(path)) for file in twins[0])
+    first, second = (shown(file.relative_to(path)) for file in twins[0])
     more = f" (and {len(twins) - 1} more such)" if len(twins) > 1 else ""
     return (
-        f"{_shown(path)}: {first} and {second} have one name{more}; images are paired by path without "
+        f"{shown(path)}: {first} and {second} have one name{more}; images are paired by path without "
         "suffix. Keep one of them, or choose with --glob."
     )
 

@@ -66,7 +66,7 @@ class Results:
     """A whole run: one row for every image name of either folder, in natural order of the names.
 
     `signature` is the protocol (versions, constants, weights) and `warnings` what must be said above any
-    table, such as a metric that could not be had.
+    table, such as a metric that could not be had. `ignored` counts the files that are no images by their suffix.
     """
 
     prediction: str
@@ -75,6 +75,7 @@ class Results:
     rows: tuple[Row, ...]
     signature: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    ignored: int = 0
     seconds: float = math.nan
 
     @property

@@ -115,7 +115,7 @@ def test_the_map_names_every_room() -> None:
 
 
 def test_the_exit_codes_are_those_of_the_help() -> None:
-    from relight_eval.cli import EXIT_CODES
+    from relight_eval.cli.exit_codes import HELP
 
     in_readme = re.findall(r"^\| (\d+) \|", README, re.MULTILINE)
-    assert in_readme == re.findall(r"^  (\d+) ", EXIT_CODES, re.MULTILINE)
+    assert in_readme == re.findall(r"^  (\d+) ", HELP, re.MULTILINE)

@@ -12,20 +12,8 @@ from typing import Annotated
 import typer
 
 from relight_eval import __version__
-from relight_eval.cli import metrics, score, weights
+from relight_eval.cli import exit_codes, metrics, score, weights
 from relight_eval.errors import RelightEvalError
-
-EXIT_COULD_NOT = 2
-EXIT_BUG = 70
-
-EXIT_CODES = """\b
-Exit codes:
-  0   all is well
-  1   a rule failed
-  2   it could not be done: usage, folder, no pairs, weights
-  3   it finished, but some pairs could not be scored or had no partner
-  70  a bug, with its traceback
-  130 interrupted"""
 
 app = typer.Typer(
     name="relight-eval",
@@ -43,7 +31,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog=EXIT_CODES)
+@app.callback(epilog=exit_codes.HELP)
 def relight_eval(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
@@ -52,7 +40,7 @@ def relight_eval(
     """How good is a relit image, and why is it wrong."""
 
 
-app.command("score", epilog=EXIT_CODES)(score.score)
+app.command("score", epilog=exit_codes.HELP)(score.score)
 app.command("metrics")(metrics.metrics)
 app.add_typer(weights.app, name="weights")
 
@@ -66,8 +54,8 @@ def main() -> None:
         app()
     except RelightEvalError as error:
         typer.echo(f"relight-eval: {error}", err=True)
-        sys.exit(EXIT_COULD_NOT)
+        sys.exit(exit_codes.COULD_NOT)
     except Exception:
         traceback.print_exc()
         typer.echo("relight-eval: this is a bug; please report it with the lines above", err=True)
-        sys.exit(EXIT_BUG)
+        sys.exit(exit_codes.BUG)

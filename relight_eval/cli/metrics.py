@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from relight_eval.results import Column
@@ -16,25 +18,29 @@ def metrics(
     name: Annotated[str | None, typer.Argument(help="A metric, for its definition, source and traps.")] = None,
 ) -> None:
     """List the metrics, or define one: formula, source, how to read a value, traps."""
-    from rich.console import Console
+    from relight_eval.cli.output import print_tables
 
+    print_tables(_all if name is None else partial(_one, name))
+
+
+def _all(console: Console) -> None:
+    from relight_eval.metrics import METRICS, Settings, columns
+
+    console.print(_table("Scores (with the default settings)", columns(METRICS, Settings())))
+    console.print("`relight-eval metrics NAME` gives the definition, the source and the traps of a metric.")
+
+
+def _one(name: str, console: Console) -> None:
     from relight_eval.metrics import METRICS, Settings, chosen
 
-    console = Console(highlight=False, markup=False)
-    settings = Settings()
-    if name is None:
-        columns = [column for row in METRICS.values() for column in row.columns(settings)]
-        console.print(_table("Scores (with the default settings)", columns))
-        console.print("`relight-eval metrics NAME` gives the definition, the source and the traps of a metric.")
-        return
     (name,) = chosen([name])
     console.print((METRICS[name].paper.__doc__ or "").strip(), soft_wrap=True)
     console.print()
-    console.print(_table("Columns", METRICS[name].columns(settings)))
-    console.print(f"Protocol: {METRICS[name].protocol(settings)}")
+    console.print(_table("Columns", METRICS[name].columns(Settings())))
+    console.print(f"Protocol: {METRICS[name].protocol(Settings())}")
 
 
-def _table(title: str, columns: list[Column] | tuple[Column, ...]) -> Table:
+def _table(title: str, columns: tuple[Column, ...]) -> Table:
     from relight_eval.reports.console import plain_table
 
     table = plain_table(title)

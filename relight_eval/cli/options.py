@@ -27,7 +27,15 @@ Metrics = Annotated[
     str | None,
     typer.Option("-m", "--metrics", metavar="A,B", help="Metrics to compute; default: all that are available."),
 ]
-Csv = Annotated[str, typer.Option("--csv", metavar="PATH", help="Where to write the scores; - is standard output.")]
+Csv = Annotated[
+    str | None,
+    typer.Option(
+        "--csv",
+        metavar="PATH",
+        help="Where to write the scores as CSV; - is standard output.",
+        show_default="scores.csv",
+    ),
+]
 NoCsv = Annotated[bool, typer.Option("--no-csv", help="Write no CSV.")]
 Json = Annotated[
     str | None, typer.Option("--json", metavar="PATH", help="Write everything as JSON; - is standard output.")
@@ -66,5 +74,5 @@ Vgg19Weights = Annotated[
     Path | None, typer.Option("--vgg19-weights", metavar="FILE", help="VGG19 weights; see `relight-eval weights`.")
 ]
 Offline = Annotated[bool, typer.Option("--offline", envvar="RELIGHT_EVAL_OFFLINE", help="Never fetch weights.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No tables and no progress, only errors.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No tables and no progress, only warnings and errors.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="List every row with an error or a note.")]

@@ -1,9 +1,10 @@
-"""Progress bars on standard error, drawn only when it is a terminal."""
+"""Progress bars on standard error, drawn only when it is a terminal, and one at a time."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,38 +14,36 @@ Bar = Callable[[int, int], None]  # how many are done, of how many
 
 
 @contextmanager
-def progress_bars(quiet: bool = False) -> Iterator[Callable[[str, int, int], None] | None]:
-    """What `evaluate` calls with ("pairs" or "bytes", done, total); None when nothing is to be drawn."""
-    with download_bar(quiet) as draw_bytes, pairs_bar(quiet) as draw_pairs:
-        if draw_bytes is None or draw_pairs is None:
-            yield None
-            return
-        bars = {"bytes": draw_bytes, "pairs": draw_pairs}
-        yield lambda what, done, total: bars[what](done, total)
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
+    """What `evaluate` calls with ("pairs" or "bytes", done, total)."""
+    kinds = {"bytes": download_bar, "pairs": pairs_bar}
+    bars: dict[str, Bar | None] = {}
+    with ExitStack() as shown:
+
+        def progress(what: str, done: int, total: int) -> None:
+            if what not in bars:
+                shown.close()  # the bar before is done
+                bars[what] = shown.enter_context(kinds[what]())
+            if draw := bars[what]:
+                draw(done, total)
+
+        yield progress
 
 
 @contextmanager
-def download_bar(quiet: bool = False) -> Iterator[Bar | None]:
-    """A bar in bytes."""
+def download_bar() -> Iterator[Bar | None]:
+    """A bar in bytes; None where standard error is no terminal."""
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    label = TextColumn("VGG19 weights")
-    speed = TransferSpeedColumn()
-    with _bar(quiet, label, BarColumn(), DownloadColumn(binary_units=True), speed, TimeRemainingColumn()) as draw:
+    done = DownloadColumn(binary_units=True)
+    with _bar(TextColumn("VGG19 weights"), BarColumn(), done, TransferSpeedColumn(), TimeRemainingColumn()) as draw:
         yield draw
 
 
 @contextmanager
-def pairs_bar(quiet: bool = False) -> Iterator[Bar | None]:
-    """A bar in pairs: done of all, pairs a second, time left."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+def pairs_bar() -> Iterator[Bar | None]:
+    """A bar in pairs: done of all, images a second, time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     class Speed(ProgressColumn):
@@ -52,21 +51,20 @@ def pairs_bar(quiet: bool = False) -> Iterator[Bar | None]:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{2 * speed:.1f} images/s")
 
-    with _bar(quiet, TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn()) as draw:
+    with _bar(TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn()) as draw:
         yield draw
 
 
 @contextmanager
-def _bar(quiet: bool, *columns: ProgressColumn) -> Iterator[Bar | None]:
+def _bar(*columns: ProgressColumn) -> Iterator[Bar | None]:
     """Nothing is drawn before the first call, so that a bar can stand around work that may not come."""
     from rich.console import Console
     from rich.progress import Progress
 
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
+    if not sys.stderr.isatty():  # (rich would draw wherever FORCE_COLOR is set, as many CI systems do)
         yield None
         return
-    bar = Progress(*columns, console=console, transient=True)
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
     task = bar.add_task("", total=None)
 
     def draw(done: int, total: int) -> None:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import io
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from relight_eval.cli import options
+from relight_eval.cli import exit_codes, options
+from relight_eval.cli.output import print_tables, write_stdout
 from relight_eval.cli.progress import progress_bars
-from relight_eval.errors import ImageError, ReportError, UsageError
+from relight_eval.errors import RelightEvalError, ReportError, UsageError
 
 if TYPE_CHECKING:
     from relight_eval.results import Results
 
-EXIT_INCOMPLETE = 3
-EXIT_INTERRUPTED = 130
+STDOUT = "-"
+DEFAULT_CSV = "scores.csv"
 
 
 def score(
     prediction: options.Prediction,
     target: options.Target,
     metrics: options.Metrics = None,
-    csv: options.Csv = "scores.csv",
+    csv: options.Csv = None,
     no_csv: options.NoCsv = False,
     json: options.Json = None,
     glob: options.Glob = None,
@@ -44,17 +46,14 @@ def score(
     """Score every image of PREDICTION against the image of TARGET with the same relative path without suffix."""
     from relight_eval.evaluate import evaluate
     from relight_eval.metrics import Settings
-    from relight_eval.reports import require_writable
 
-    files = _files(None if no_csv else csv, json)
-    for path in files.values():
-        require_writable(path)
+    files = _files(csv, no_csv, json)
     try:
-        with progress_bars(quiet) as progress:
+        with progress_bars() as progress:
             results = evaluate(
                 prediction,
                 target,
-                metrics=None if metrics is None else _names(metrics),
+                metrics=metrics,
                 settings=Settings(
                     charbonnier_eps=charbonnier_eps,
                     wavelet=wavelet,
@@ -69,83 +68,81 @@ def score(
                 workers=workers or None,
                 vgg19_weights=vgg19_weights,
                 offline=offline,
-                progress=progress,
-                announce=None if quiet else lambda line: typer.echo(line, err=True),
+                progress=None if quiet else progress,
+                announce=(lambda line: None) if quiet else _talk,
             )
     except KeyboardInterrupt:
-        typer.echo("relight-eval: interrupted; nothing was written", err=True)
-        raise typer.Exit(EXIT_INTERRUPTED) from None
+        _talk("relight-eval: interrupted; nothing was written")
+        raise typer.Exit(exit_codes.INTERRUPTED) from None
     _tell(results, files, quiet=quiet, verbose=verbose)
-    incomplete = bool(results.errors) or (bool(results.unpaired) and missing == "error")
     if not results.scored:
-        raise ImageError(
-            f"no pair could be scored; the first of {len(results.errors)} errors: {results.errors[0].error}"
-        )
+        reason = results.errors[0].error
+        raise RelightEvalError(f"no pair could be scored; the first of {len(results.errors)} errors: {reason}")
+    incomplete = bool(results.errors) or (bool(results.unpaired) and missing == "error")
     if incomplete or not quiet:
-        typer.echo(_closing(results, files), err=True)
+        _talk(_closing(results, files, advise_skip=missing == "error"))
     if incomplete:
-        raise typer.Exit(EXIT_INCOMPLETE)
+        raise typer.Exit(exit_codes.INCOMPLETE)
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _talk(line: str) -> None:
+    typer.echo(line, err=True)
 
 
-def _files(csv: str | None, json: str | None) -> dict[str, str]:
-    """Report -> path of what is to be written; only one can go to standard output."""
-    from relight_eval.reports import STDOUT
+def _files(csv: str | None, no_csv: bool, json: str | None) -> dict[str, str]:
+    """Report -> path of what is to be written; raises for what could not be, before any work is done."""
+    from relight_eval.pairs import IMAGE_SUFFIXES
+    from relight_eval.reports import require_writable
 
-    files = {report: path for report, path in (("csv", csv), ("json", json)) if path is not None}
-    if csv is not None and csv == json:
-        both = "standard output" if csv == STDOUT else csv
-        raise UsageError(f"--csv {csv} and --json {json} would both write to {both}; give them two places")
+    if no_csv and csv is not None:
+        raise UsageError(f"--csv {csv} and --no-csv say the opposite; leave one out")
+    wanted = {"csv": None if no_csv else csv or DEFAULT_CSV, "json": json}
+    files = {report: path for report, path in wanted.items() if path is not None}
+    if len(files) > len({path if path == STDOUT else os.path.realpath(path) for path in files.values()}):
+        raise UsageError(f"CSV and JSON would both be written to {json}; give them two places")
+    for path in files.values():
+        if Path(path).suffix.lower() in IMAGE_SUFFIXES:
+            raise UsageError(f"{path} is the name of an image; a report would replace it")
+        if path != STDOUT:
+            require_writable(Path(path))
     return files
 
 
 def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool) -> None:
     """Save the reports, then print the run: where one report fails, the others and the print still come."""
-    from relight_eval.reports import REPORTS, STDOUT, save
+    from rich.console import Console
+
+    from relight_eval.reports import REPORTS, console, encoded, save
 
     failed = []
     for report, path in files.items():
+        text = REPORTS[report](results)
         try:
-            save(path, REPORTS[report](results))
+            write_stdout(encoded(text)) if path == STDOUT else save(Path(path), text)
         except ReportError as error:
             failed.append(str(error))
-    if not quiet:
-        # standard output is for data: when a report goes there, the tables step aside
-        _print(results, to_stderr=STDOUT in files.values(), verbose=verbose)
+    if quiet:
+        for warning in results.warnings:
+            _talk(f"WARNING  {warning}")
+    elif STDOUT in files.values():  # standard output is for data: the tables step aside
+        console.show(results, Console(stderr=True, highlight=False, markup=False), every=verbose)
+    else:
+        print_tables(lambda out: console.show(results, out, every=verbose))
     if failed:
         raise ReportError("; ".join(failed))
 
 
-def _print(results: Results, *, to_stderr: bool, verbose: bool) -> None:
-    """Print the tables. Standard output gets them at once: rich would end the run with 1 when `| head` has enough."""
-    from rich.console import Console
-
-    from relight_eval.reports import console, write_stdout
-
-    if to_stderr:
-        console.show(results, Console(stderr=True, highlight=False, markup=False), every=verbose)
-        return
-    screen = Console()
-    text = io.TextIOWrapper(io.BytesIO(), encoding=screen.encoding, errors="replace")
-    out = Console(file=text, width=screen.width, force_terminal=screen.is_terminal, highlight=False, markup=False)
-    console.show(results, out, every=verbose)
-    text.seek(0)
-    write_stdout(text.buffer.read())
-
-
-def _closing(results: Results, files: dict[str, str]) -> str:
+def _closing(results: Results, files: dict[str, str], *, advise_skip: bool) -> str:
     """The last line: how much was done, how fast, what was left undone, and where the scores are."""
-    from relight_eval.reports import STDOUT
+    from relight_eval.reports.console import counted
 
     paired = len(results.rows) - len(results.unpaired)
-    said = [f"{paired} pairs in {results.seconds:.1f} s ({paired / results.seconds:.1f} pairs/s)"]
+    said = [f"{counted(paired, 'pair')} in {results.seconds:.1f} s ({paired / results.seconds:.1f} pairs/s)"]
     if results.errors:
         said.append(f"{len(results.errors)} not scored in full")
     if results.unpaired:
-        said.append(f"{len(results.unpaired)} files without partner")
+        advice = " (--missing skip accepts that)" if advise_skip else ""
+        said.append(f"{counted(len(results.unpaired), 'file')} without partner{advice}")
     if written := [path for path in files.values() if path != STDOUT]:
         said.append(f"wrote {' and '.join(written)}")
     return "; ".join(said)

@@ -5,12 +5,16 @@ What a script may want (a path, the state of things) goes to stdout, talk and th
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relight_eval.cli import exit_codes
+from relight_eval.cli.output import print_lines
 from relight_eval.cli.progress import download_bar
+from relight_eval.errors import WeightsError
 
 if TYPE_CHECKING:
     from relight_eval.weights import VGG19Weights
@@ -32,22 +36,22 @@ def show(vgg19_weights: NamedFile = None) -> None:
 
     Exit code 0 when they are ready, 2 when not.
     """
-    import textwrap
 
     from relight_eval import weights
 
     status = weights.status(vgg19_weights)
-    typer.echo(f"VGG19 weights: {'ready' if status.ready else 'not ready'}\n")
+    lines = [f"VGG19 weights: {'ready' if status.ready else 'not ready'}", ""]
     for look in status.looks:
-        typer.echo(f"  {look.state:8} {look.name}")
+        lines.append(f"  {look.state:8} {look.name}")
         if look.path:
-            typer.echo(f"           {look.path}")
+            lines.append(f"           {look.path}")
     if status.weights is None:
-        typer.echo("")
-        typer.echo(textwrap.fill(status.advice, 80, break_long_words=False, break_on_hyphens=False))
-        raise typer.Exit(2)
-    typer.echo(f"\n  sha256   {status.weights.sha256}")
-    typer.echo(f"  made of  {_source(status.weights)}")
+        lines += ["", textwrap.fill(status.advice, 80, break_long_words=False, break_on_hyphens=False)]
+    else:
+        lines += ["", f"  sha256   {status.weights.sha256}", f"  made of  {_source(status.weights)}"]
+    print_lines(*lines)
+    if not status.ready:
+        raise typer.Exit(exit_codes.COULD_NOT)
 
 
 @app.command()
@@ -61,13 +65,16 @@ def fetch(
     from relight_eval import weights
 
     if weights.cache_file().exists() and not force:
-        found = weights.load(weights.cache_file())
+        try:
+            found = weights.load(weights.cache_file())
+        except WeightsError as error:
+            raise WeightsError(f"{error} Or run `relight-eval weights fetch --force`.") from error
         typer.echo("already in the cache, nothing fetched (--force fetches again)", err=True)
     else:
         with download_bar() as progress:
             found = weights.fetch(weights.TORCHVISION, progress=progress, announce=_talk)
     typer.echo(_described(found), err=True)
-    typer.echo(weights.cache_file())
+    print_lines(str(weights.cache_file()))
 
 
 @app.command("import")
@@ -83,7 +90,7 @@ def import_(
 
     path = weights.import_file(file)
     typer.echo(_described(weights.load(path)), err=True)
-    typer.echo(path)
+    print_lines(str(path))
 
 
 @app.command()
@@ -101,7 +108,7 @@ def export(
     found = weights.find(vgg19_weights, offline=True, announce=_talk)
     weights.export(found, file)
     typer.echo(_described(found), err=True)
-    typer.echo(file)
+    print_lines(str(file))
 
 
 def _talk(text: str) -> None:

@@ -7,7 +7,8 @@ for control codes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 import numpy as np
 from rich import box
@@ -15,7 +16,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relight_eval.results import Column, Results, Row
+from relight_eval.results import Column, Results
 from relight_eval.statistics import Summary, summary
 
 WORST = 5
@@ -36,10 +37,9 @@ def _blocks(results: Results, most: int | None) -> Iterator[RenderableType]:
         yield Text(f"WARNING  {visible(warning)}", style="bold yellow")
     yield _paired(results)
     if results.errors:
-        yield _reasons("could not be scored in full", "red", results.errors, most)
-    noted = [row for row in results.rows if row.note]
-    if noted:
-        yield _reasons("with a note on how it was read", "yellow", noted, most)
+        yield _listed("could not be scored in full", "red", {row.name: row.error for row in results.errors}, most)
+    if noted := {row.name: row.note for row in results.rows if row.note}:
+        yield _listed("with a note on how it was read", "yellow", noted, most)
     if results.scored:
         yield _scores(results)
     if len(results.scored) > 1:
@@ -51,9 +51,11 @@ def _paired(results: Results) -> Table:
     paired = len(results.rows) - len(results.unpaired)
     for side, folder in (("prediction", results.prediction), ("target", results.target)):
         alone = sum(row.status != f"missing_{side}" for row in results.unpaired)
-        count = f"{paired + alone} images" + (f", {alone} without partner" if alone else "")
+        count = counted(paired + alone, "image") + (f", {alone} without partner" if alone else "")
         table.add_row(Text(side, style="bold"), Text(visible(folder), overflow="fold"), count)
-    table.add_row(Text("paired", style="bold"), _sizes(results), f"{paired} pairs")
+    table.add_row(Text("paired", style="bold"), _sizes(results), counted(paired, "pair"))
+    if results.ignored:
+        table.add_row(Text("ignored", style="bold"), "no images by their suffix", counted(results.ignored, "file"))
     return table
 
 
@@ -64,15 +66,15 @@ def _sizes(results: Results) -> str:
     return ", ".join(common) + more
 
 
-def _reasons(title: str, style: str, rows: Sequence[Row], most: int | None) -> Table:
-    table = plain_table(f"{len(rows)} {title}", style)
+def _listed(title: str, style: str, texts: Mapping[str, str], most: int | None) -> Table:
+    """What is to be said of some images, by name."""
+    table = plain_table(f"{len(texts)} {title}", style)
     table.add_column("image", overflow="fold", max_width=24)
     table.add_column("what", overflow="fold")
-    for row in rows[:most]:
-        table.add_row(Text(visible(row.name)), Text(visible(row.error or row.note)))
-    left = len(rows) - len(rows[:most])
-    if left:
-        table.add_row("", f"… and {left} more (--verbose lists all)")
+    for name, text in islice(texts.items(), most):
+        table.add_row(Text(visible(name)), Text(visible(text)))
+    if most is not None and len(texts) > most:
+        table.add_row("", f"… and {len(texts) - most} more (--verbose lists all)")
     return table
 
 
@@ -142,6 +144,11 @@ def number(value: float) -> str:
     if value != value:
         return "–"
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.5g}"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 pair`, `2 pairs`."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 def visible(text: str) -> str:

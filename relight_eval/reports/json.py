@@ -42,7 +42,8 @@ def _column(column: Column) -> dict[str, Any]:
 def _aggregate(results: Results, column: str) -> dict[str, Any]:
     found = asdict(summary(list(results.values(column).values())))
     found["ci95"] = None if math.isnan(found["ci95"][0]) else list(found["ci95"])
-    reasons = {name: _reason(value) for name, value in found.items() if _finite(value) is None}
+    too_few = "inf" if found["infinite"] else TOO_FEW  # a mean of what is left when the infinite are left out
+    reasons = {name: _reason(value, too_few) for name, value in found.items() if _finite(value) is None}
     return {name: _finite(value) for name, value in found.items()} | ({"reasons": reasons} if reasons else {})
 
 
@@ -75,5 +76,5 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _reason(value: float | None) -> str:
-    return str(value) if value is not None and math.isinf(value) else TOO_FEW
+def _reason(value: float | None, otherwise: str = TOO_FEW) -> str:
+    return str(value) if value is not None and math.isinf(value) else otherwise

@@ -65,3 +65,19 @@ def test_no_words_show_the_help_and_a_wrong_one_is_a_usage_error(command: Comman
     found = command("scor")
     assert found.code == 2
     assert "scor" in found.err
+
+
+@pytest.mark.parametrize("words", [("metrics",), ("metrics", "ssim"), ("weights", "show")], ids=" ".join)
+def test_a_closed_pipe_and_a_full_disk_are_told_from_a_failed_rule_and_a_bug(
+    command: Command, words: tuple[str, ...]
+) -> None:
+    program = [sys.executable, "-m", "relight_eval", *words]
+    usual = subprocess.run(program, stdout=subprocess.DEVNULL).returncode
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()  # type: ignore[union-attr]
+        err = process.stderr.read()  # type: ignore[union-attr]
+    assert (process.returncode, err) == (usual, b"")
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run(program, stdout=full, stderr=subprocess.PIPE)
+    assert ran.returncode == 2
+    assert b"cannot write standard output: No space left" in ran.stderr

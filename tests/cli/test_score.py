@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from relight_eval.evaluate import evaluate
 from tests.cli.commands import Command
 from tests.folders import picture, two_folders, write
 
+PROGRAM = (sys.executable, "-m", "relight_eval")
 FAST = ("-m", "charbonnier,psnr", "--device", "cpu")
 
 
@@ -58,8 +60,11 @@ class TestExitCodes:
             pytest.param(("{prediction}", "{target}", "--alpha", "pink"), "pink", id="alpha"),
             pytest.param(("{prediction}", "{target}", "--csv", "no/dir/x.csv"), "no folder no/dir", id="csv"),
             pytest.param(("{prediction}", "{target}", "--json", "no/dir/x.json"), "no folder no/dir", id="json"),
-            pytest.param(("{prediction}", "{target}", "--csv", "-", "--json", "-"), "standard output", id="two -"),
-            pytest.param(("{prediction}", "{target}", "--json", "scores.csv"), "both write to", id="one file twice"),
+            pytest.param(("{prediction}", "{target}", "--csv", "-", "--json", "-"), "both be written to -", id="two -"),
+            pytest.param(("{prediction}", "{target}", "--json", "./scores.csv"), "both be written to", id="same"),
+            pytest.param(("{prediction}", "{target}", "--no-csv", "--csv", "x.csv"), "say the opposite", id="--no"),
+            pytest.param(("{prediction}", "{target}", "--csv", "im0.PNG"), "name of an image", id="csv over an image"),
+            pytest.param(("{prediction}", "{target}", "--device", "meta"), "not one of cpu, cuda, mps", id="meta"),
             pytest.param(("{prediction}", "{target}", "--frobnicate"), "--frobnicate", id="unknown option"),
             pytest.param(("{prediction}",), "TARGET", id="no target"),
         ],
@@ -67,8 +72,6 @@ class TestExitCodes:
     def test_2_it_could_not_be_done(
         self, command: Command, folders: tuple[Path, Path], words: tuple[str, ...], message: str
     ) -> None:
-        import re
-
         prediction, target = folders
         found = command("score", *(word.format(prediction=prediction, target=target) for word in words))
         assert found.code == 2
@@ -96,10 +99,13 @@ class TestExitCodes:
         self, command: Command, folders: tuple[Path, Path]
     ) -> None:
         (folders[0] / "im1.png").unlink()
-        assert command("score", *folders, *FAST).code == 3
+        refused = command("score", *folders, *FAST)
         accepted = command("score", *folders, *FAST, "--missing", "skip")
-        assert accepted.code == 0
-        assert "im1" in accepted.out
+        assert (refused.code, accepted.code) == (3, 0)
+        assert "no partner for 1 of 4 targets: im1" in refused.out
+        assert "no partner for 1 of 4 targets: im1" in accepted.out
+        assert "1 file without partner (--missing skip accepts that)" in refused.err
+        assert "--missing" not in accepted.out + accepted.err
         assert [record["status"] for record in records()] == ["ok", "missing_prediction", "ok", "ok"]
 
     def test_3_errors_count_whatever_is_said_of_partners(self, command: Command, folders: tuple[Path, Path]) -> None:
@@ -173,6 +179,28 @@ class TestOutputs:
         assert (found.code, found.out) == (3, "")
         assert "1 not scored in full" in found.err
 
+    def test_quiet_still_says_what_is_missing(self, command: Command, folders: tuple[Path, Path]) -> None:
+        found = command("score", *folders, "--device", "cpu", "-q")
+        assert (found.code, found.out) == (0, "")
+        assert found.err.startswith("WARNING  vgg19 was left out")
+
+    def test_libraries_say_nothing_of_their_own(self, command: Command, folders: tuple[Path, Path]) -> None:
+        """Neither torch's CUDA_HOME notice nor the deprecation of pkg_resources reaches the user."""
+        words = ["score", *folders, "-m", "wssim,lpips", "--wavelet", "db2", "--device", "cpu"]
+        ran = subprocess.run([*PROGRAM, *words], capture_output=True, text=True, check=True)
+        assert re.fullmatch(r"4 pairs in .* s \(.* pairs/s\); wrote scores\.csv\n", ran.stderr)
+
+    def test_images_that_cannot_be_read_yet_are_rows_and_other_files_are_counted(
+        self, command: Command, folders: tuple[Path, Path]
+    ) -> None:
+        for folder in folders:
+            for name in ("a.avif", "b.ppm", "c.exr", "notes.txt"):
+                (folder / name).write_bytes(b"P6 1 1 255 abc")
+        found = command("score", *folders, *FAST)
+        assert found.code == 3
+        assert [record["status"] for record in records()] == ["error"] * 3 + ["ok"] * 4
+        assert "ignored     no images by their suffix             2 files" in found.out or "2 files" in found.out
+
     def test_verbose_lists_every_error(self, command: Command, tmp_path: Path) -> None:
         prediction, target = two_folders(tmp_path, 13, height=12, width=12)
         for i in range(12):
@@ -190,8 +218,8 @@ class TestOutputs:
 
         save = reports.save
 
-        def full(path: str, text: str) -> None:
-            if path.endswith(".csv"):
+        def full(path: Path, text: str) -> None:
+            if path.suffix == ".csv":
                 raise ReportError("cannot write scores.csv: No space left on device")
             save(path, text)
 
@@ -314,15 +342,15 @@ class TestOptions:
         found = command("score", *folders, "-m", "vgg19", "--device", "cpu")
         assert found.code == 0, found.err
         assert "fetching" in found.err
-        assert command("score", *folders, "-m", "vgg19", "--device", "cpu", "--offline").code == 0
-
-
-PROGRAM = (sys.executable, "-m", "relight_eval")
+        monkeypatch.setenv("RELIGHT_EVAL_OFFLINE", "1")
+        assert command("score", *folders, "-m", "vgg19", "--device", "cpu").code == 0
 
 
 def test_progress_is_drawn_on_a_terminal_and_only_there(
     command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert "images/s" not in command("score", *folders, *FAST).err
+    monkeypatch.setenv("FORCE_COLOR", "1")
     assert "images/s" not in command("score", *folders, *FAST).err
     monkeypatch.setenv("TERM", "xterm")
     leader, follower = pty.openpty()

@@ -144,6 +144,13 @@ class TestExport:
             raise run("export", tmp_path / "ci.safetensors").exception
 
 
+def test_fetch_with_a_damaged_cache_says_how_to_fetch_again():
+    weights.cache_file().parent.mkdir(parents=True, exist_ok=True)
+    weights.cache_file().write_bytes(b"junk")
+    with pytest.raises(WeightsError, match="weights fetch --force"):
+        raise run("fetch").exception
+
+
 class TestDownloadBar:
     def test_not_in_a_pipe(self):
         with download_bar() as progress:

@@ -78,6 +78,23 @@ def test_a_long_name_is_folded_and_never_cut() -> None:
     assert name in folded
 
 
+def test_a_row_with_an_error_and_a_note_shows_both() -> None:
+    text = shown(run((Row("a", status="error", error="too small", note="first of 3 frames"),)))
+    assert "too small" in text
+    assert "first of 3 frames" in text
+
+
+def test_files_that_are_no_images_are_counted() -> None:
+    assert "ignored" not in shown(run())
+    assert "ignored     no images by their suffix  3 files" in shown(replace(run(), ignored=3))
+
+
+def test_one_is_singular() -> None:
+    text = shown(run((Row("a", scores={"ssim": 0.5}, width=1, height=1),)))
+    assert "1 image\n" in text
+    assert "1 pair\n" in text
+
+
 def test_ten_errors_are_listed_and_all_of_them_with_verbose() -> None:
     rows = tuple(Row(f"r{i}", status="error", error="truncated") for i in range(13))
     assert "r9 " in shown(run(rows))

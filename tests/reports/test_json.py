@@ -69,6 +69,12 @@ def test_aggregates_are_the_summary_with_reasons_for_what_is_missing() -> None:
     assert set(aggregate["vgg19"]["reasons"].values()) == {"too few values"}
 
 
+def test_a_mean_of_nothing_but_infinite_values_says_so() -> None:
+    psnr = strict(render(run((Row("a", scores={"psnr": math.inf}),))))["aggregate"]["psnr"]
+    assert psnr["mean"] is None
+    assert psnr["reasons"]["mean"] == "inf"
+
+
 def test_scores_read_back_to_the_same_float() -> None:
     rows = (Row("x", scores={"ssim": 1 / 3, "psnr": math.pi}),)
     assert strict(render(run(rows)))["pairs"][0]["scores"] == {"ssim": 1 / 3, "psnr": math.pi}
