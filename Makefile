@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help score test lint samples clean
+.PHONY: help score test lint bench samples clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ lint: .venv/installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: .venv/installed  ## where the time of a run goes, stage by stage
+	$(BIN)/python -m tests.benchmarks.bench
 
 samples: .venv/installed  ## render sample_images/ again (needs Mitsuba, takes minutes)
 	$(BIN)/python -m pip install --quiet -e '.[samples]'
