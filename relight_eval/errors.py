@@ -44,12 +44,12 @@ class ReportError(RelightEvalError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """What to say about an unknown word: the known words nearest to it, or all of them when none is near."""
+    """What to say about an unknown word: the known words nearest to it, or some of them when none is near."""
     known = list(known)
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(word.lower(), known, n=3, cutoff=0.5)
     if near:
         return "did you mean " + " or ".join(near) + "?"
-    return "known are " + ", ".join(known)
+    return "known are " + ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
 
 
 def printable(text: str) -> str:

@@ -23,7 +23,7 @@ from relight_eval import __version__, pairs, weights
 from relight_eval import metrics as measures
 from relight_eval.engines import ENGINES, Options
 from relight_eval.engines.local import pick_device
-from relight_eval.errors import NoWeightsError
+from relight_eval.errors import NoWeightsError, shown
 from relight_eval.images import Alpha
 from relight_eval.metrics import Settings
 from relight_eval.metrics.wavelets import HAAR
@@ -69,6 +69,8 @@ def evaluate(
     )  # fmt: skip
     rows = [_unpaired_row(file) for file in pairing.unpaired]
     engine = ENGINES["local"]
+    if progress:
+        progress("pairs", 0, len(pairing.pairs))
     for done, row in enumerate(engine(pairing.pairs, scorable, settings, options), start=1):
         rows.append(row)
         if progress:
@@ -80,7 +82,7 @@ def evaluate(
         rows=tuple(sorted(rows, key=lambda row: pairs.natural_key(row.name))),
         signature=_signature(names, settings, options),
         ignored=pairing.ignored,
-        warnings=tuple(filter(None, (*warnings, pairs.unpaired_message(pairing)))),
+        warnings=tuple(filter(None, (*warnings, _same_place(pairing), pairs.unpaired_message(pairing)))),
         seconds=time.perf_counter() - started,
     )
 
@@ -111,6 +113,12 @@ def _with_weights(
         warning = f"vgg19 was left out, its columns are empty: {error}"
         return settings, tuple(name for name in names if name != "vgg19"), (warning,)
     return replace(settings, vgg19_weights=found), names, ()
+
+
+def _same_place(pairing: pairs.Pairing) -> str:
+    if not pairing.prediction.samefile(pairing.target):
+        return ""
+    return f"prediction and target are one and the same, {shown(pairing.prediction)}: every score is that of identity"
 
 
 def _unpaired_row(file: pairs.Unpaired) -> Row:

@@ -11,6 +11,7 @@ from relight_eval.errors import nearest, printable
     ("word", "said"),
     [
         pytest.param("wsim", "did you mean wssim", id="near"),
+        pytest.param("PSNR", "did you mean psnr?", id="upper case"),
         pytest.param("frobnicate", "known are psnr, wssim, lpips", id="far"),
     ],
 )

@@ -159,7 +159,7 @@ def test_progress_counts_every_pair_once(tmp_path: Path) -> None:
     (prediction / "im2.png").write_bytes(b"")
     calls: list[tuple[str, int, int]] = []
     evaluate(prediction, target, metrics=PIXELS, device="cpu", progress=lambda *call: calls.append(call))
-    assert calls == [("pairs", done, 4) for done in (1, 2, 3, 4)]
+    assert calls == [("pairs", done, 4) for done in (0, 1, 2, 3, 4)]
 
 
 def test_the_words_are_checked_before_any_file_is_looked_at() -> None:
@@ -167,6 +167,13 @@ def test_the_words_are_checked_before_any_file_is_looked_at() -> None:
         evaluate("nowhere", "nowhere either", metrics=["psnr", "wsim"])
     with pytest.raises(UsageError, match="device 'gpu'"):
         evaluate("nowhere", "nowhere either", metrics=PIXELS, device="gpu")
+
+
+def test_a_folder_against_itself_is_said(tmp_path: Path) -> None:
+    prediction, target = two_folders(tmp_path, 2)
+    (warning,) = evaluate(target, target, metrics=PIXELS, device="cpu").warnings
+    assert "one and the same" in warning
+    assert not evaluate(prediction, target, metrics=PIXELS, device="cpu").warnings
 
 
 def test_nothing_to_pair_is_an_error(tmp_path: Path) -> None:

@@ -263,10 +263,10 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("make", "said"),
         [
-            (lambda: CharbonnierLoss(eps=0), "charbonnier eps is 0; it must lie between 0 and 1"),
+            (lambda: CharbonnierLoss(eps=0), "charbonnier eps is 0; it must lie strictly between 0 and 1"),
             (lambda: WaveletSSIMLoss(wavelet="har"), "unknown wavelet 'har'; did you mean haar"),
             (lambda: WaveletSSIMLoss(levels=0), "0 W-SSIM levels; it must be 1 to 8"),
-            (lambda: WaveletSSIMLoss(ratio=1.5), "the W-SSIM ratio is 1.5; it must lie between 0 and 1"),
+            (lambda: WaveletSSIMLoss(ratio=1.5), "the W-SSIM ratio is 1.5; it must lie strictly between 0 and 1"),
             (lambda: VGG19Loss(preset="s3"), "unknown VGG19 preset 's3'; did you mean s3net"),
         ],
         ids=["eps", "wavelet", "levels", "ratio", "preset"],

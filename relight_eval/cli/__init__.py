@@ -5,9 +5,12 @@ Only typer is imported here; torch, pandas and the rest come when a command runs
 
 from __future__ import annotations
 
+import errno
+import os
+import signal
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -45,8 +48,17 @@ app.command("metrics")(metrics.metrics)
 app.add_typer(weights.app, name="weights")
 
 
+def _stop(*_: object) -> NoReturn:
+    """Ctrl-C before a command has begun its work: there is nothing to tidy up."""
+    os.write(2, b"relight-eval: interrupted; nothing was written\n")
+    os._exit(exit_codes.INTERRUPTED)
+
+
 def main() -> None:
     """Run the command line and end the process with an exit code of the contract."""
+    signal.signal(signal.SIGINT, _stop)  # some imports swallow a KeyboardInterrupt
+    if sys.stdout is None:  # closed, as cron jobs may have it
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # a terminal that is not UTF-8 gets ? for what it cannot show
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -55,7 +67,11 @@ def main() -> None:
     except RelightEvalError as error:
         typer.echo(f"relight-eval: {error}", err=True)
         sys.exit(exit_codes.COULD_NOT)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # while help was printed, say
+            typer.echo(f"relight-eval: cannot write standard output: {error.strerror}", err=True)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(exit_codes.COULD_NOT)
         traceback.print_exc()
         typer.echo("relight-eval: this is a bug; please report it with the lines above", err=True)
         sys.exit(exit_codes.BUG)

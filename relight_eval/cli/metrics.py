@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from rich.console import Console, Group
 
     from relight_eval.results import Column
 
@@ -40,8 +39,10 @@ def _one(name: str, console: Console) -> None:
     console.print(f"Protocol: {METRICS[name].protocol(Settings())}")
 
 
-def _table(title: str, columns: tuple[Column, ...]) -> Table:
-    from relight_eval.reports.console import plain_table
+def _table(title: str, columns: tuple[Column, ...]) -> Group:
+    from rich.console import Group
+
+    from relight_eval.reports.console import DIRECTIONS, plain_table
 
     table = plain_table(title)
     table.add_column("score", no_wrap=True)
@@ -55,5 +56,4 @@ def _table(title: str, columns: tuple[Column, ...]) -> Table:
             f"{column.identical:g}",
             column.meaning,
         )
-    table.caption = "↑ higher is better  ↓ lower is better"
-    return table
+    return Group(table, DIRECTIONS)

@@ -24,7 +24,7 @@ Target = Annotated[
     Path, typer.Argument(metavar="TARGET", help="Folder of ground truth (or one image).", show_default=False)
 ]
 Metrics = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option("-m", "--metrics", metavar="A,B", help="Metrics to compute; default: all that are available."),
 ]
 Csv = Annotated[

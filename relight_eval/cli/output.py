@@ -23,9 +23,18 @@ def print_tables(draw: Callable[[Console], None]) -> None:
 
     screen = Console()
     text = io.TextIOWrapper(io.BytesIO(), encoding=screen.encoding, errors="replace")
-    draw(Console(file=text, width=screen.width, force_terminal=screen.is_terminal, highlight=False, markup=False))
+    width = table_width(screen)
+    draw(Console(file=text, width=width, force_terminal=screen.is_terminal, highlight=False, markup=False))
     text.seek(0)
-    write_stdout(text.buffer.read())
+    printed = text.buffer.read()
+    if not screen.is_terminal:
+        printed = b"".join(line.rstrip() + b"\n" for line in printed.splitlines())
+    write_stdout(printed)
+
+
+def table_width(screen: Console) -> int:
+    """As wide as the screen, but never so narrow that numbers would be cut: then the terminal wraps the lines."""
+    return max(80, screen.width)
 
 
 def print_lines(*lines: str) -> None:

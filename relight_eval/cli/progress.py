@@ -48,8 +48,7 @@ def pairs_bar() -> Iterator[Bar | None]:
 
     class Speed(ProgressColumn):
         def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{2 * speed:.1f} images/s")
+            return Text(f"{2 * task.completed / task.elapsed:.1f} images/s" if task.elapsed else "")
 
     with _bar(TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn()) as draw:
         yield draw

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from relight_eval.cli import exit_codes, options
-from relight_eval.cli.output import print_tables, write_stdout
+from relight_eval.cli.output import print_tables, table_width, write_stdout
 from relight_eval.cli.progress import progress_bars
 from relight_eval.errors import RelightEvalError, ReportError, UsageError
 
@@ -48,12 +49,13 @@ def score(
     from relight_eval.metrics import Settings
 
     files = _files(csv, no_csv, json)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is something to tidy up
     try:
         with progress_bars() as progress:
             results = evaluate(
                 prediction,
                 target,
-                metrics=metrics,
+                metrics=",".join(metrics) if metrics else None,
                 settings=Settings(
                     charbonnier_eps=charbonnier_eps,
                     wavelet=wavelet,
@@ -96,7 +98,7 @@ def _files(csv: str | None, no_csv: bool, json: str | None) -> dict[str, str]:
 
     if no_csv and csv is not None:
         raise UsageError(f"--csv {csv} and --no-csv say the opposite; leave one out")
-    wanted = {"csv": None if no_csv else csv or DEFAULT_CSV, "json": json}
+    wanted = {"csv": None if no_csv else DEFAULT_CSV if csv is None else csv, "json": json}
     files = {report: path for report, path in wanted.items() if path is not None}
     if len(files) > len({path if path == STDOUT else os.path.realpath(path) for path in files.values()}):
         raise UsageError(f"CSV and JSON would both be written to {json}; give them two places")
@@ -125,7 +127,8 @@ def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool
         for warning in results.warnings:
             _talk(f"WARNING  {warning}")
     elif STDOUT in files.values():  # standard output is for data: the tables step aside
-        console.show(results, Console(stderr=True, highlight=False, markup=False), every=verbose)
+        err = Console(stderr=True, width=table_width(Console(stderr=True)), highlight=False, markup=False)
+        console.show(results, err, every=verbose)
     else:
         print_tables(lambda out: console.show(results, out, every=verbose))
     if failed:

@@ -85,16 +85,16 @@ def pick_device(name: str) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    usable = "Use auto, cpu, cuda, cuda:N or mps."
+    if name.split(":")[0] not in DEVICES:
+        raise UsageError(f"device {name!r} is not known. {usable}")
     try:
         device = torch.device(name)
-        if device.type not in DEVICES:
-            raise RuntimeError(f"not one of {', '.join(DEVICES)}")
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UsageError(
-            f"device {name!r} cannot be used here: {reason}. Use auto, cpu, cuda, cuda:N or mps."
-        ) from error
+        # of what may be a page for PyTorch's authors, the first sentence
+        reason = str(error).strip().splitlines()[0].partition(". ")[0].rstrip(".")
+        raise UsageError(f"device {name!r} cannot be used here: {reason}. {usable}") from error
     return device
 
 

@@ -36,11 +36,11 @@ class Settings:
 
     def __post_init__(self) -> None:
         if not 0 < self.charbonnier_eps < 1:
-            raise UsageError(f"charbonnier eps is {self.charbonnier_eps:g}; it must lie between 0 and 1")
+            raise UsageError(f"charbonnier eps is {self.charbonnier_eps:g}; it must lie strictly between 0 and 1")
         if not 1 <= self.wssim_levels <= 8:
             raise UsageError(f"{self.wssim_levels} W-SSIM levels; it must be 1 to 8")
         if not 0 < self.wssim_ratio < 1:
-            raise UsageError(f"the W-SSIM ratio is {self.wssim_ratio:g}; it must lie between 0 and 1")
+            raise UsageError(f"the W-SSIM ratio is {self.wssim_ratio:g}; it must lie strictly between 0 and 1")
         if self.vgg19_preset not in vgg19.PRESETS:
             raise UsageError(f"unknown VGG19 preset {self.vgg19_preset!r}; {nearest(self.vgg19_preset, vgg19.PRESETS)}")
         wavelets.require_wavelet(self.wavelet)

@@ -55,12 +55,16 @@ class Metric:
 
 
 def require_same_shape(prediction: Tensor, target: Tensor) -> None:
-    """Raises ShapeError unless both are (N, C, H, W) of one shape, and not empty."""
-    if prediction.shape != target.shape or prediction.dim() != 4 or not prediction.numel():
+    """Raises ShapeError unless both are (N, C, H, W) of one shape, not empty, and floating point."""
+    if prediction.shape != target.shape:
         raise ShapeError(
-            f"prediction is {tuple(prediction.shape)} but target is {tuple(target.shape)}; "
-            "both must be (N, C, H, W) of one shape, and not empty"
+            f"prediction is {tuple(prediction.shape)} but target is {tuple(target.shape)}; both must have one shape"
         )
+    if prediction.dim() != 4 or not prediction.numel():
+        raise ShapeError(f"the images are {tuple(prediction.shape)}; they must be (N, C, H, W) and not empty")
+    for image in (prediction, target):
+        if not image.is_floating_point():
+            raise ShapeError(f"the images are {image.dtype}; they must be floating point in [0, 1] (divide by 255)")
 
 
 def require_min_side(image: Tensor, side: int, what: str) -> None:

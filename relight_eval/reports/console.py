@@ -12,13 +12,14 @@ from itertools import islice
 
 import numpy as np
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from relight_eval.results import Column, Results
 from relight_eval.statistics import Summary, summary
 
+DIRECTIONS = "↑ higher is better  ↓ lower is better"
 WORST = 5
 LISTED = 10
 
@@ -55,7 +56,9 @@ def _paired(results: Results) -> Table:
         table.add_row(Text(side, style="bold"), Text(visible(folder), overflow="fold"), count)
     table.add_row(Text("paired", style="bold"), _sizes(results), counted(paired, "pair"))
     if results.ignored:
-        table.add_row(Text("ignored", style="bold"), "no images by their suffix", counted(results.ignored, "file"))
+        table.add_row(
+            Text("ignored", style="bold"), "hidden, or no images by their suffix", counted(results.ignored, "file")
+        )
     return table
 
 
@@ -78,23 +81,30 @@ def _listed(title: str, style: str, texts: Mapping[str, str], most: int | None) 
     return table
 
 
-def _scores(results: Results) -> Table:
+def _scores(results: Results) -> Group:
     table = plain_table("Scores")
     table.padding = 0  # leaves more of 80 columns to the name of the image
     table.add_column("score", no_wrap=True)
     for name in ("mean", "from", "to", "median", "p05", "p95"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("worst image", overflow="fold")
-    infinite = 0
+    counts: dict[str, Summary] = {}
     for column in results.columns:
         values = results.values(column.name)
-        found = summary(list(values.values()))
-        infinite = max(infinite, found.infinite)
-        table.add_row(*_score_row(column, found, values))
-    table.caption = "↑ higher is better  ↓ lower is better  from, to: 95 % interval of the mean"
-    if infinite:
-        table.caption += f"\ninfinite (identical images), left out of the mean: {infinite}"
-    return table
+        counts[column.name] = summary(list(values.values()))
+        table.add_row(*_score_row(column, counts[column.name], values))
+    return Group(table, *(Text(line, style="dim") for line in _legend(results, counts)))
+
+
+def _legend(results: Results, found: Mapping[str, Summary]) -> Iterator[str]:
+    """What is to be known to read the scores: above all, which images a mean leaves out."""
+    yield DIRECTIONS + "  from, to: 95 % interval of the mean"
+    pairs = len(results.rows) - len(results.unpaired)
+    partly = [c.name for c in results.columns if c.name == c.metric and 0 < found[c.name].count < pairs]
+    if partly:
+        yield f"scored of {counted(pairs, 'pair')}: " + ", ".join(f"{name} {found[name].count}" for name in partly)
+    if infinite := max((one.infinite for one in found.values()), default=0):
+        yield f"infinite (identical images), left out of the mean: {infinite}"
 
 
 def _score_row(column: Column, found: Summary, values: dict[str, float]) -> list[Text]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import NamedTuple
 
@@ -25,7 +26,11 @@ class Command:
     def __call__(self, *words: object) -> Outcome:
         self.monkeypatch.setattr(sys, "argv", ["relight-eval", *map(str, words)])
         self.capfd.readouterr()
-        with pytest.raises(SystemExit) as stopped:
-            main()
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            with pytest.raises(SystemExit) as stopped:
+                main()
+        finally:
+            signal.signal(signal.SIGINT, handler)
         out, err = self.capfd.readouterr()
         return Outcome(int(stopped.value.code or 0), out, err)

@@ -81,3 +81,20 @@ def test_a_closed_pipe_and_a_full_disk_are_told_from_a_failed_rule_and_a_bug(
         ran = subprocess.run(program, stdout=full, stderr=subprocess.PIPE)
     assert ran.returncode == 2
     assert b"cannot write standard output: No space left" in ran.stderr
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("score", "--help")], ids=" ".join)
+def test_help_on_a_full_disk_is_no_bug(command: Command, words: tuple[str, ...]) -> None:
+    with open("/dev/full", "wb") as full:
+        ran = subprocess.run([sys.executable, "-m", "relight_eval", *words], stdout=full, stderr=subprocess.PIPE)
+    assert ran.returncode == 2
+    assert ran.stderr == b"relight-eval: cannot write standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize("columns", ["0", "20", "60"])
+def test_a_narrow_terminal_cuts_no_number_and_no_name(
+    command: Command, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    usual = command("metrics").out
+    monkeypatch.setenv("COLUMNS", columns)
+    assert command("metrics").out == usual

@@ -230,16 +230,16 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("setting", "value", "said"),
         [
-            ("charbonnier_eps", 0.0, "charbonnier eps is 0; it must lie between 0 and 1"),
-            ("charbonnier_eps", 1.0, "charbonnier eps is 1; it must lie between 0 and 1"),
-            ("charbonnier_eps", math.nan, "charbonnier eps is nan; it must lie between 0 and 1"),
+            ("charbonnier_eps", 0.0, "charbonnier eps is 0; it must lie strictly between 0 and 1"),
+            ("charbonnier_eps", 1.0, "charbonnier eps is 1; it must lie strictly between 0 and 1"),
+            ("charbonnier_eps", math.nan, "charbonnier eps is nan; it must lie strictly between 0 and 1"),
             ("wavelet", "har", "unknown wavelet 'har'; did you mean haar"),
             ("wavelet", "morl", "unknown wavelet 'morl'"),
             ("wssim_levels", 0, "0 W-SSIM levels; it must be 1 to 8"),
             ("wssim_levels", 9, "9 W-SSIM levels; it must be 1 to 8"),
-            ("wssim_ratio", 0.0, "the W-SSIM ratio is 0; it must lie between 0 and 1"),
-            ("wssim_ratio", 1.0, "the W-SSIM ratio is 1; it must lie between 0 and 1"),
-            ("wssim_ratio", math.nan, "the W-SSIM ratio is nan; it must lie between 0 and 1"),
+            ("wssim_ratio", 0.0, "the W-SSIM ratio is 0; it must lie strictly between 0 and 1"),
+            ("wssim_ratio", 1.0, "the W-SSIM ratio is 1; it must lie strictly between 0 and 1"),
+            ("wssim_ratio", math.nan, "the W-SSIM ratio is nan; it must lie strictly between 0 and 1"),
             ("vgg19_preset", "s3", "unknown VGG19 preset 's3'; did you mean s3net"),
         ],
     )

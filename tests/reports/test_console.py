@@ -37,8 +37,8 @@ charbonnier ↓  0.1070  0.0010  0.3000  0.0200  0.0029 0.2720 a
 psnr ↑        27.2500 21.5000 33.0000 33.0000 22.6500    inf a
 ssim ↑         0.8750  0.7500  1.0000  0.8750  0.7625 0.9875 a
 vgg19 ↓          none
-↑ higher is better  ↓ lower is better  from, to: 95 % interval of the
-mean
+↑ higher is better  ↓ lower is better  from, to: 95 % interval of the mean
+scored of 4 pairs: charbonnier 3, psnr 3, ssim 2
 infinite (identical images), left out of the mean: 1
 
 Worst images
@@ -86,7 +86,12 @@ def test_a_row_with_an_error_and_a_note_shows_both() -> None:
 
 def test_files_that_are_no_images_are_counted() -> None:
     assert "ignored" not in shown(run())
-    assert "ignored     no images by their suffix  3 files" in shown(replace(run(), ignored=3))
+    assert "ignored     hidden, or no images by their suffix  3 files" in shown(replace(run(), ignored=3))
+
+
+def test_a_mean_over_some_of_the_pairs_says_so() -> None:
+    assert "scored of 4 pairs: charbonnier 3, psnr 3, ssim 2\n" in shown(run())
+    assert "scored of" not in shown(run((Row("a", scores={"ssim": 0.5}, width=1, height=1),)))
 
 
 def test_one_is_singular() -> None:
