@@ -100,13 +100,14 @@ def find(prediction: Path, target: Path, *, glob: str | None = None) -> Pairing:
 
 
 def unpaired_message(pairing: Pairing) -> str:
-    """What had no partner, where it was looked for and what to do; empty when every file has a partner."""
-    found = []
-    for missing, kind, looked_in in (
+    """What had no partner, and where it was looked for; empty when every file has a partner."""
+    sides: tuple[tuple[Side, str, Path], ...] = (
         ("target", "predictions", pairing.target),
         ("prediction", "targets", pairing.prediction),
-    ):
-        names = [file.name for file in pairing.unpaired if file.missing == missing]
+    )
+    found = []
+    for missing, kind, looked_in in sides:
+        names = [file.name for file in pairing.without(missing)]
         if names:
             count = f"{len(names)} of {len(names) + len(pairing.pairs)} {kind}"
             found.append(f"no partner for {count}: {_some(names, 5)} (looked in {shown(looked_in)}/)")
