@@ -638,7 +638,7 @@ def test_permission_denied(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("where", ["reading", "decoding"])
 def test_out_of_memory(save: Save, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    path = save(png8(RGB, 2))
+    path = save(png8(INDEX, 3, *palette()))  # of a kind that Pillow decodes
 
     def refuse(*_: object) -> None:
         raise MemoryError
@@ -657,7 +657,7 @@ def test_interrupt_is_not_an_image_error(save: Save, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(PIL.Image.Image, "convert", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        read(save(png8(RGB, 2)))
+        read(save(png8(INDEX, 3, *palette())))
 
 
 FILES = {
