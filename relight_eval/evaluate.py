@@ -68,13 +68,15 @@ def evaluate(
         progress=progress, announce=announce,
     )  # fmt: skip
     rows = [_unpaired_row(file) for file in pairing.unpaired]
+    told: list[str] = []
     engine = ENGINES["local"]
     if progress:
         progress("pairs", 0, len(pairing.pairs))
-    for done, row in enumerate(engine(pairing.pairs, scorable, settings, options), start=1):
+    for done, row in enumerate(engine(pairing.pairs, scorable, settings, options, told.append), start=1):
         rows.append(row)
         if progress:
             progress("pairs", done, len(pairing.pairs))
+    notes = (_not_faster(settings, options), _same_place(pairing), pairs.unpaired_message(pairing))
     return Results(
         prediction=str(prediction),
         target=str(target),
@@ -82,7 +84,7 @@ def evaluate(
         rows=tuple(sorted(rows, key=lambda row: pairs.natural_key(row.name))),
         signature=_signature(names, settings, options),
         ignored=pairing.ignored,
-        warnings=tuple(filter(None, (*warnings, _same_place(pairing), pairs.unpaired_message(pairing)))),
+        warnings=tuple(filter(None, (*warnings, *notes, *told))),
         seconds=time.perf_counter() - started,
     )
 
@@ -135,17 +137,31 @@ def _signature(names: tuple[str, ...], settings: Settings, options: Options) -> 
         **measures.protocol(names, settings),
         "input": f"srgb,8bit,alpha={options.alpha}",
         "pairing": "stem",
-        "precision": "exact",
+        "precision": measures.PRECISIONS[_precision(settings, options)],
         "device": options.device,
         "torch": torch.__version__,
         "pillow": PIL.__version__,
+        "imagecodecs": version("imagecodecs"),
         "python": platform.python_version(),
         **{library: version(library) for library in _libraries(names, settings)},
     }
 
 
+def _precision(settings: Settings, options: Options) -> str:
+    return measures.precision_on(options.device.partition(":")[0], settings.precision)
+
+
+def _not_faster(settings: Settings, options: Options) -> str:
+    if settings.precision in (None, _precision(settings, options)):
+        return ""
+    return (
+        f"precision {settings.precision} is for CUDA: on {options.device} nothing that was measured is faster than "
+        "exact and within 1e-3 of it, so the scores are exact"
+    )
+
+
 def _libraries(names: tuple[str, ...], settings: Settings) -> list[str]:
     """The libraries that compute scores of this run."""
-    lpips = {"lpips", "mps"} & set(names)
+    kernels = {"ssim", "wssim", "lpips", "mps"} & set(names)
     wavelets = "wssim" in names and settings.wavelet not in HAAR
-    return ["frame-analytics"] * bool(lpips) + ["pytorch-wavelets"] * wavelets
+    return ["frame-analytics"] * bool(kernels) + ["pytorch-wavelets"] * wavelets

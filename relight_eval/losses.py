@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from relight_eval import weights
 from relight_eval.metrics import Settings, charbonnier, vgg19, wssim
+from relight_eval.metrics.pieces import working_dtype
 from relight_eval.weights import VGG19Weights
 
 
@@ -40,9 +41,8 @@ class CharbonnierLoss(nn.Module):
         self.eps = Settings(charbonnier_eps=eps).charbonnier_eps
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        dtype = _at_least_float32(prediction)
         with _full_precision(prediction):
-            return charbonnier.charbonnier(prediction, target, eps=self.eps, dtype=dtype).mean()
+            return charbonnier.charbonnier(prediction, target, eps=self.eps).mean().to(working_dtype(prediction))
 
 
 class WaveletSSIMLoss(nn.Module):
@@ -57,16 +57,9 @@ class WaveletSSIMLoss(nn.Module):
         self.wavelet, self.levels, self.ratio = wavelet, levels, ratio
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        dtype = _at_least_float32(prediction)
         with _full_precision(prediction):
-            return wssim.wssim_loss(
-                prediction.to(dtype),
-                target.to(dtype),
-                wavelet=self.wavelet,
-                levels=self.levels,
-                ratio=self.ratio,
-                dtype=dtype,
-            ).mean()
+            losses = wssim.wssim_loss(prediction, target, wavelet=self.wavelet, levels=self.levels, ratio=self.ratio)
+            return losses.mean().to(working_dtype(prediction))
 
 
 class VGG19Loss(nn.Module):
@@ -89,9 +82,8 @@ class VGG19Loss(nn.Module):
         self.features = vgg19.VGG19Features(_loaded(weights, offline), preset)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
-        dtype = self.features.mean.dtype
-        distances = vgg19.layer_distances(self.features, prediction.to(dtype), target.to(dtype))
-        return vgg19.weighted(distances.to(dtype)).mean()
+        distances = vgg19.layer_distances(self.features, prediction, target)
+        return vgg19.weighted(distances.to(self.features.mean.dtype)).mean()
 
 
 class S3NetLoss(nn.Module):
@@ -133,10 +125,6 @@ def _loaded(found: VGG19Weights | str | Path | None, offline: bool) -> VGG19Weig
     if isinstance(found, VGG19Weights):
         return found
     return weights.find(Path(found) if found is not None else None, offline=offline)
-
-
-def _at_least_float32(image: Tensor) -> torch.dtype:
-    return torch.promote_types(image.dtype, torch.float32)
 
 
 def _full_precision(image: Tensor) -> torch.autocast:

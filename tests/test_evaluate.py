@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
+from relight_eval.engines import ENGINES
 from relight_eval.errors import NoWeightsError, PairingError, UsageError, WeightsError
 from relight_eval.evaluate import evaluate
-from relight_eval.metrics import METRICS, Settings
+from relight_eval.metrics import METRICS, Settings, build, precision_on, vgg19
+from relight_eval.results import Row
 from relight_eval.weights import load
+from tests.engines.fakes import greedy, use
 from tests.folders import picture, two_folders, write
 
 pytestmark = pytest.mark.usefixtures("empty_home")
+
+evaluate_module = importlib.import_module("relight_eval.evaluate")
 
 PIXELS = ["charbonnier", "psnr"]
 
@@ -79,8 +89,6 @@ def test_settings_reach_the_metrics_and_the_signature(tmp_path: Path) -> None:
 
 
 def test_signature_names_versions_device_and_input_rules(tmp_path: Path) -> None:
-    import torch
-
     from relight_eval import __version__
 
     prediction, target = two_folders(tmp_path, 1)
@@ -92,6 +100,116 @@ def test_signature_names_versions_device_and_input_rules(tmp_path: Path) -> None
     assert signature["precision"] == "exact"
     assert {"charbonnier", "psnr"} <= set(signature)
     assert "wssim" not in signature
+
+
+class TestPrecision:
+    @pytest.mark.parametrize(
+        ("device", "asked_for", "expected"),
+        [
+            *(("cuda", None, "fast"), ("cuda", "fast", "fast"), ("cuda", "exact", "exact")),
+            *(("cpu", None, "exact"), ("cpu", "fast", "exact"), ("cpu", "exact", "exact")),
+            *(("mps", None, "exact"), ("mps", "fast", "exact"), ("mps", "exact", "exact")),
+        ],
+    )
+    def test_fast_is_for_cuda(self, device: str, asked_for: str | None, expected: str) -> None:
+        assert precision_on(device, asked_for) == expected
+
+    @pytest.mark.parametrize("precision", [None, "exact"])
+    def test_scores_of_a_cpu_are_exact_and_that_is_no_news(self, tmp_path: Path, precision: str | None) -> None:
+        folders = two_folders(tmp_path, 1)
+        results = evaluate(*folders, metrics=PIXELS, settings=Settings(precision=precision), device="cpu")
+        assert results.signature["precision"] == "exact"
+        assert not results.warnings
+
+    def test_fast_on_a_cpu_gives_exact_scores_and_a_warning(self, tmp_path: Path, vgg19_checkpoint: Path) -> None:
+        folders = two_folders(tmp_path, 1)
+        exact, fast = (
+            evaluate(
+                *folders,
+                metrics=["vgg19"],
+                settings=Settings(precision=precision, vgg19_weights=load(vgg19_checkpoint)),
+                device="cpu",
+            )
+            for precision in ("exact", "fast")
+        )
+        (warning,) = fast.warnings
+        assert "precision fast is for CUDA" in warning
+        assert "the scores are exact" in warning
+        assert fast.signature == exact.signature
+        assert fast.rows[0].scores == exact.rows[0].scores
+
+    @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
+    @pytest.mark.parametrize(
+        ("asked_for", "signed", "half"),
+        [
+            (None, "fast,vgg19=fp16,error~1e-4", True),
+            ("fast", "fast,vgg19=fp16,error~1e-4", True),
+            ("exact", "exact", False),
+        ],
+        ids=["default", "fast", "exact"],
+    )
+    def test_on_cuda_the_signature_says_how_vgg19_was_computed(
+        self,
+        tmp_path: Path,
+        vgg19_checkpoint: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        device: str,
+        asked_for: str | None,
+        signed: str,
+        half: bool,
+    ) -> None:
+        """(Without a GPU: the engine only builds the metrics, and VGG19 only notes how it was asked for.)"""
+        built: list[bool] = []
+
+        def engine(pairs: object, metrics: list[str], settings: Settings, *_: object) -> Iterator[Row]:
+            build(metrics, settings, torch.device(device))
+            yield from ()
+
+        monkeypatch.setattr(evaluate_module, "pick_device", torch.device)
+        monkeypatch.setitem(ENGINES, "local", engine)  # type: ignore[arg-type]
+        monkeypatch.setattr(vgg19, "metric", lambda *_, half: built.append(half))
+        settings = Settings(precision=asked_for, vgg19_weights=load(vgg19_checkpoint))
+        results = evaluate(*two_folders(tmp_path, 1), metrics=["vgg19"], settings=settings, device=device)
+        assert (results.signature["precision"], results.signature["device"]) == (signed, device)
+        assert built == [half]
+        assert not results.warnings
+
+    @pytest.mark.parametrize("precision", ["", "half", "Fast"])
+    def test_another_word_is_a_usage_error(self, precision: str) -> None:
+        with pytest.raises(UsageError, match=f"unknown precision '{precision}'.*(exact|fast)"):
+            Settings(precision=precision)
+
+
+def test_what_the_engine_tells_is_a_warning_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, greedy(1))
+    results = evaluate(*two_folders(tmp_path, 5), metrics=["psnr"], device="cpu", batch_size=2)
+    assert results.warnings == ("the memory of cpu is short: went on with fewer pairs at once",)
+    assert len(results.scored) == 5
+
+
+def test_two_runs_at_once_give_the_scores_of_each(tmp_path: Path, vgg19_checkpoint: Path) -> None:
+    weights = load(vgg19_checkpoint)
+    runs = [
+        (two_folders(tmp_path / "small", 5), Settings(vgg19_weights=weights)),
+        (
+            two_folders(tmp_path / "large", 5, height=120, width=100),
+            Settings(charbonnier_eps=0.1, wavelet="db2", vgg19_preset="drn", vgg19_weights=weights),
+        ),
+    ]
+    together = threading.Barrier(len(runs))
+
+    def run(folders: tuple[Path, Path], settings: Settings, *, wait: bool) -> list[Row]:
+        if wait:
+            together.wait(10)
+        return list(evaluate(*folders, settings=settings, device="cpu", batch_size=2, workers=2).rows)
+
+    expected = [run(*each, wait=False) for each in runs]
+    with ThreadPoolExecutor(len(runs)) as pool:
+        found = [future.result() for future in [pool.submit(run, *each, wait=True) for each in runs]]
+    for rows, rows_alone in zip(found, expected, strict=True):
+        assert [(row.name, row.status) for row in rows] == [(f"im{i}", "ok") for i in range(5)]
+        for row, alone in zip(rows, rows_alone, strict=True):
+            assert dict(row.scores) == pytest.approx(dict(alone.scores), abs=1e-6)
 
 
 class TestWeights:

@@ -57,7 +57,18 @@ BatchSize = Annotated[
     int, typer.Option("-b", "--batch-size", metavar="auto|N", parser=_auto_or_count, help="Pairs at once.")
 ]
 Workers = Annotated[
-    int, typer.Option("-j", "--workers", metavar="auto|N", parser=_auto_or_count, help="Decoding threads.")
+    int,
+    typer.Option(
+        "-j", "--workers", metavar="auto|N", parser=_auto_or_count, help="Threads that decode, and on a CPU score."
+    ),
+]
+Precision = Annotated[
+    Literal["exact", "fast"] | None,
+    typer.Option(
+        "--precision",
+        help="Float32, or on CUDA half precision for VGG19.",
+        show_default="exact; fast on CUDA",
+    ),
 ]
 CharbonnierEps = Annotated[float, typer.Option("--charbonnier-eps", metavar="EPS", help="The eps of Charbonnier.")]
 Wavelet = Annotated[

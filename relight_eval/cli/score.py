@@ -34,6 +34,7 @@ def score(
     device: options.Device = "auto",
     batch_size: options.BatchSize = "auto",  # type: ignore[assignment]  # (parsed by the option)
     workers: options.Workers = "auto",  # type: ignore[assignment]
+    precision: options.Precision = None,
     charbonnier_eps: options.CharbonnierEps = 1e-3,
     wavelet: options.Wavelet = "haar",
     wssim_levels: options.WssimLevels = 2,
@@ -62,6 +63,7 @@ def score(
                     wssim_levels=wssim_levels,
                     wssim_ratio=wssim_ratio,
                     vgg19_preset=vgg19_preset,
+                    precision=precision,
                 ),
                 glob=glob,
                 alpha=alpha,

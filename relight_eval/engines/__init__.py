@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from relight_eval.engines import local
-from relight_eval.engines.local import Options
+from relight_eval.engines.local import Options, Tell
 from relight_eval.metrics import Settings
 from relight_eval.pairs import Pair
 from relight_eval.results import Row
@@ -16,10 +16,16 @@ __all__ = ["ENGINES", "Engine", "Options"]
 
 class Engine(Protocol):
     """The contract. A pair that cannot be scored gives a row with its error; only bugs and a device that is not
-    there raise. Scores do not depend on the engine, its options, or the other pairs."""
+    there raise. Scores do not depend on the engine, its options, or the other pairs. `tell` gets what the user should
+    know of how the work went."""
 
     def __call__(
-        self, pairs: Sequence[Pair], metrics: Sequence[str], settings: Settings, options: Options
+        self,
+        pairs: Sequence[Pair],
+        metrics: Sequence[str],
+        settings: Settings,
+        options: Options,
+        tell: Tell = ...,
     ) -> Iterator[Row]: ...
 
 

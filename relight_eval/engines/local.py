@@ -1,14 +1,23 @@
-"""This machine: decode ahead in threads, score in batches of one size on one device."""
+"""This machine: decode ahead in threads, score in batches of one size on one device.
+
+On a CPU the same threads also score, a piece of an image each (`metrics.pieces`), with one thread of torch each: two
+teams of threads for the same processors wait for each other more than they work. On a GPU the next batch is decoded,
+stacked and copied while this one is computed.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
+import threading
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from itertools import islice
+from functools import cache, partial
+from itertools import cycle, islice
 from typing import NamedTuple
 
 import torch
@@ -17,6 +26,7 @@ from torch import Tensor
 from relight_eval import images
 from relight_eval.errors import ImageError, UsageError
 from relight_eval.metrics import Batch, Metric, Settings, build
+from relight_eval.metrics.pieces import resources
 from relight_eval.pairs import Pair
 from relight_eval.results import Row
 
@@ -25,15 +35,23 @@ Size = tuple[int, int]  # height, width
 DEVICES = ("cpu", "cuda", "mps")
 
 # Pixels of one batch when its size is `auto`. On a CPU more gains nothing: the metrics work in pieces that fit the
-# cache. On a GPU the memory decides: VGG19 and SSIM together need about 3 KB for a pixel of a pair.
+# cache. On a GPU the memory decides: the metrics together need about 3 KB for a pixel of a pair.
 CPU_BATCH_PIXELS = 2**20
 MPS_BATCH_PIXELS = 2**22
 GPU_BYTES_PER_PIXEL = 3000
 GPU_MEMORY_SHARE = 0.5
 LARGEST_BATCH = 256
 
-# Pixels of decoded pairs that wait for others of their size, at most: 384 MiB.
+# Pixels of pairs that are decoded ahead, or that wait for others of their size, at most: 384 MiB.
 WAITING_PIXELS = 2**26
+
+# When one pair does not fit the memory, metrics take it in pieces of fewer and fewer values, down to this.
+SMALLEST_PIECE = 2**16
+
+# Batches that a GPU has begun with before the one before them is asked for.
+LOOKAHEAD = 1
+
+Tell = Callable[[str], None]  # what the user should know of how the work went
 
 
 @dataclass(frozen=True)
@@ -65,18 +83,73 @@ class Decoded:
         return self.target.shape[-2], self.target.shape[-1]
 
 
-def score(pairs: Sequence[Pair], metrics: Sequence[str], settings: Settings, options: Options) -> Iterator[Row]:
+def score(
+    pairs: Sequence[Pair], metrics: Sequence[str], settings: Settings, options: Options, tell: Tell = lambda line: None
+) -> Iterator[Row]:
     """One row for each pair, as they are done. Raises UsageError when the device is not there."""
     device = pick_device(options.device)
-    built = build(metrics, settings, device)
     workers = options.workers or available_cpus()
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
+    _keep_freed_memory()
+    with _OneTorchThreadEach(), ThreadPoolExecutor(workers, "relight-eval", initializer=_begin_thread) as pool:
+        scorer = Scorer(build(metrics, settings, device), device, pool, options.batch_size, tell, workers)
         decoded = decode_ahead(pairs, pool, options.alpha, ahead=2 * workers)
+        started: deque[Started] = deque()
         try:
-            for ready in in_batches(decoded, device, options.batch_size):
-                yield from [ready] if isinstance(ready, Row) else score_batch(ready, built, device)
+            for ready in in_batches(decoded, scorer.batch_size):
+                if isinstance(ready, Row):
+                    yield ready
+                    continue
+                started.append(scorer.start(ready))
+                if len(started) > (LOOKAHEAD if device.type == "cuda" else 0):
+                    yield from scorer.rows(started.popleft())
+            while started:
+                yield from scorer.rows(started.popleft())
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # when interrupted: do not decode what is left
+
+
+class _OneTorchThreadEach:
+    """Within, this thread has one thread of torch, and so have those of the pool: a team that waits for work spins.
+
+    The number that new threads begin with is one for the whole process. Of several runs at once, the first remembers
+    it for all.
+    """
+
+    _lock = threading.Lock()
+    _runs = 0
+    _before = 1
+
+    def __enter__(self) -> None:
+        cls = type(self)
+        with cls._lock:
+            if not cls._runs:
+                cls._before = torch.get_num_threads()
+            cls._runs += 1
+        torch.set_num_threads(1)
+
+    def __exit__(self, *error: object) -> None:
+        cls = type(self)
+        with cls._lock:
+            cls._runs -= 1
+        torch.set_num_threads(cls._before)
+
+
+def _keep_freed_memory() -> None:
+    """Asks glibc to keep what is freed for the next piece, instead of giving it back to the kernel each time.
+
+    The kernel clears every page that it hands out again: without this a run takes up to half as long again.
+    """
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # of malloc.h
+    with suppress(OSError, AttributeError, TypeError):  # other systems have no mallopt
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(trim_threshold, 2**30)
+        mallopt(top_pad, 2**26)
+        mallopt(mmap_threshold, 2**25)  # the largest that glibc takes
+
+
+def _begin_thread() -> None:
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
 
 
 def pick_device(name: str) -> torch.device:
@@ -118,30 +191,32 @@ def decode(pair: Pair, alpha: images.Alpha) -> Decoded | Row:
     return Decoded(pair, prediction.pixels, target.pixels, note)
 
 
-def decode_ahead(
-    pairs: Sequence[Pair], pool: ThreadPoolExecutor, alpha: images.Alpha, *, ahead: int
-) -> Iterator[Decoded | Row]:
-    """The pairs in order, with at most `ahead` of them decoded or being decoded before they are asked for."""
+def decode_ahead(pairs: Sequence[Pair], pool: Executor, alpha: images.Alpha, *, ahead: int) -> Iterator[Decoded | Row]:
+    """The pairs in order, with at most `ahead` of them decoded or being decoded before they are asked for.
+
+    Fewer where they are large: as many of the size of the last one as WAITING_PIXELS allows.
+    """
     todo = iter(pairs)
-    waiting: deque[Future[Decoded | Row]] = deque(pool.submit(decode, pair, alpha) for pair in islice(todo, ahead))
+    waiting: deque[Future[Decoded | Row]] = deque(pool.submit(decode, pair, alpha) for pair in islice(todo, 1))
+    now = 1  # until the size of the first is known
     while waiting:
         done = waiting.popleft().result()
-        waiting.extend(pool.submit(decode, pair, alpha) for pair in islice(todo, 1))
+        if isinstance(done, Decoded):
+            now = min(ahead, max(1, WAITING_PIXELS // (done.size[0] * done.size[1])))
+        missing = max(0, now - len(waiting))
+        waiting.extend(pool.submit(decode, pair, alpha) for pair in islice(todo, missing))
         yield done
 
 
-def in_batches(
-    decoded: Iterable[Decoded | Row], device: torch.device, batch_size: int | None
-) -> Iterator[list[Decoded] | Row]:
+def in_batches(decoded: Iterable[Decoded | Row], batch_size: Callable[[Size], int]) -> Iterator[list[Decoded] | Row]:
     """Pairs of one size together, rows passed on. Few sizes or many: what waits is bounded by WAITING_PIXELS."""
     waiting: defaultdict[Size, list[Decoded]] = defaultdict(list)
-    enough = cache(lambda size: batch_size or auto_batch_size(size, device))
     for item in decoded:
         if isinstance(item, Row):
             yield item
             continue
         waiting[item.size].append(item)
-        if len(waiting[item.size]) >= enough(item.size):
+        if len(waiting[item.size]) >= batch_size(item.size):
             yield waiting.pop(item.size)
         elif sum(_pixels(group) for group in waiting.values()) > WAITING_PIXELS:
             yield waiting.pop(max(waiting, key=lambda size: _pixels(waiting[size])))
@@ -163,18 +238,122 @@ def auto_batch_size(size: Size, device: torch.device) -> int:
     return min(max(1, pixels // (size[0] * size[1])), LARGEST_BATCH)
 
 
-def score_batch(group: list[Decoded], metrics: Sequence[Metric], device: torch.device) -> list[Row]:
-    """The rows of pairs of one size. A batch that does not fit the memory is halved, down to one pair."""
-    scored = _scores(group, metrics, device)
-    if scored is not None:
-        columns = [column.name for metric in metrics for column in metric.columns]
-        return [_scored(item, columns, row, scored.reasons) for item, row in zip(group, scored.values, strict=True)]
-    if len(group) > 1:
-        half = len(group) // 2
-        return score_batch(group[:half], metrics, device) + score_batch(group[half:], metrics, device)
-    height, width = group[0].size
-    message = f"a pair of {width}x{height} does not fit the memory of {device}; score it with fewer metrics (-m)"
-    return [_row(group[0].pair, width=width, height=height, error=message)]
+class Started(NamedTuple):
+    """A batch on its way: its scores may still be computed on the device. None where it did not fit the memory."""
+
+    group: list[Decoded]
+    scores: _Scores | None
+    stream: torch.cuda.Stream | None = None
+
+
+class _Scores(NamedTuple):
+    values: Tensor  # (N, columns); NaN where a metric is not defined
+    reasons: list[str]  # why it is not
+
+
+class Scorer:
+    """Scores batches, and when the memory is short goes on with smaller ones, then with smaller pieces of a pair."""
+
+    def __init__(
+        self,
+        metrics: Sequence[Metric],
+        device: torch.device,
+        pool: Executor | None = None,
+        batch_size: int | None = None,
+        tell: Tell = lambda line: None,
+        threads: int = 1,
+    ) -> None:
+        self.metrics = metrics
+        self.device = device
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # the weights are there before another stream reads them
+        self.columns = [column.name for metric in metrics for column in metric.columns]
+        self._threads = threads
+        self._pool = pool if device.type == "cpu" else None
+        self._streams = cycle(_streams(device))
+        self._tell = tell
+        self._asked_for = batch_size
+        self._auto_size = cache(partial(auto_batch_size, device=device))
+        self._most_pixels: int | None = None  # of a batch, once the memory was short
+        self._piece_values: int | None = None  # of a piece, once it was short for one pair
+
+    def batch_size(self, size: Size) -> int:
+        """How many pairs of this size go together."""
+        wanted = self._asked_for or self._auto_size(size)
+        return wanted if self._most_pixels is None else max(1, min(wanted, self._most_pixels // (size[0] * size[1])))
+
+    def start(self, group: list[Decoded]) -> Started:
+        """Begins with pairs of one size: on a GPU this returns before they are done.
+
+        (The memory of a batch that does not fit is free again only when the error and its traceback are gone, hence
+        no retry from within.)
+        """
+        stream = next(self._streams)
+        try:
+            with torch.cuda.stream(stream):  # (of None: nothing)
+                return Started(group, self._computed(group), stream)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if _is_out_of_memory(error):
+                return Started(group, None)
+            raise
+
+    def rows(self, started: Started) -> list[Row]:
+        """The rows of a batch, one for each pair."""
+        group, scores, stream = started
+        if scores is None:
+            return self._with_less_memory(group)
+        if stream is not None:
+            stream.synchronize()
+        lists = scores.values.tolist()
+        return [_scored(item, self.columns, row, scores.reasons) for item, row in zip(group, lists, strict=True)]
+
+    def _with_less_memory(self, group: list[Decoded]) -> list[Row]:
+        height, width = group[0].size
+        if len(group) > 1:
+            half = len(group) // 2
+            if self._most_pixels is None:
+                self._tell(f"the memory of {self.device} is short: went on with fewer pairs at once")
+            self._most_pixels = min(self._most_pixels or sys.maxsize, half * height * width)
+            return self.rows(self.start(group[:half])) + self.rows(self.start(group[half:]))
+        now = min(self._piece_values or sys.maxsize, height * width)
+        if now > SMALLEST_PIECE:
+            if self._piece_values is None:
+                self._tell(f"the memory of {self.device} is short for {width}x{height}: went on in smaller pieces")
+            self._piece_values = max(now // 4, SMALLEST_PIECE)
+            return self.rows(self.start(group))
+        message = (
+            f"a pair of {width}x{height} does not fit the memory of {self.device}; score it with fewer metrics (-m)"
+        )
+        return [_row(group[0].pair, width=width, height=height, error=message)]
+
+    def _computed(self, group: list[Decoded]) -> _Scores:
+        sides = ([item.prediction for item in group], [item.target for item in group])
+        batch = Batch(*(self._moved(side) for side in sides))
+        height, width = group[0].size
+        parts, reasons = [], []
+        with resources(pool=self._pool, threads=self._threads, piece_values=self._piece_values):
+            for metric in self.metrics:
+                if min(height, width) < metric.min_side:
+                    reasons.append(f"{metric.name} (needs {metric.min_side}x{metric.min_side})")
+                    parts.append(torch.full((len(group), len(metric.columns)), torch.nan, device=self.device))
+                else:
+                    parts.append(metric.score(batch))
+        double = torch.float32 if self.device.type == "mps" else torch.float64  # Metal has no float64
+        return _Scores(torch.cat([part.to(self.device, double) for part in parts], dim=1), reasons)
+
+    def _moved(self, side: list[Tensor]) -> Tensor:
+        """The images of one side on the device, (N, 3, H, W) as stored: a byte a value."""
+        if self.device.type != "cuda":
+            return torch.stack(side).to(self.device)
+        pinned = torch.empty((len(side), *side[0].shape), dtype=torch.uint8, pin_memory=True)
+        return torch.stack(side, out=pinned).to(self.device, non_blocking=True)
+
+
+def _streams(device: torch.device) -> list[torch.cuda.Stream | None]:
+    """One for each batch on its way: on a GPU one is copied and begun while the other is computed."""
+    if device.type != "cuda":
+        return [None]
+    return [torch.cuda.Stream(device) for _ in range(LOOKAHEAD + 1)]  # type: ignore[no-untyped-call]
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -183,47 +362,15 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
-class _Scores(NamedTuple):
-    values: list[list[float]]  # pair by pair, in column order; NaN where a metric is not defined
-    reasons: list[str]  # why it is not
-
-
-def _scores(group: list[Decoded], metrics: Sequence[Metric], device: torch.device) -> _Scores | None:
-    """The scores of every pair; None when the batch does not fit the memory.
-
-    (The memory is free again only when the error and its traceback are gone, hence no retry from within.)
-    """
-    try:
-        return _computed(group, metrics, device)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if _is_out_of_memory(error):
-            return None
-        raise
-
-
-def _computed(group: list[Decoded], metrics: Sequence[Metric], device: torch.device) -> _Scores:
-    batch = Batch(
-        *(
-            torch.stack(pixels).to(device).float().div_(255)  # moved as stored, a byte a value
-            for pixels in ([item.prediction for item in group], [item.target for item in group])
-        )
-    )
-    height, width = group[0].size
-    columns, reasons = [], []
-    for metric in metrics:
-        if min(height, width) < metric.min_side:
-            reasons.append(f"{metric.name} (needs {metric.min_side}x{metric.min_side})")
-            columns.append(torch.full((len(group), len(metric.columns)), torch.nan, device=device))
-        else:
-            columns.append(metric.score(batch))
-    double = torch.float32 if device.type == "mps" else torch.float64  # Metal has no float64
-    return _Scores(torch.cat([part.to(device, double) for part in columns], dim=1).tolist(), reasons)
-
-
 def _scored(item: Decoded, columns: list[str], values: list[float], reasons: list[str]) -> Row:
     scores = {name: value for name, value in zip(columns, values, strict=True) if value == value}  # no NaN
     height, width = item.size
-    error = f"{width}x{height} is too small for {', '.join(reasons)}" if reasons else ""
+    error = ""
+    if reasons:
+        error = f"{width}x{height} is too small for {', '.join(reasons)}"
+    elif len(scores) < len(columns):
+        missing = ", ".join(name for name in columns if name not in scores)
+        error = f"{missing}: the computation overflowed; use --precision exact"
     return _row(item.pair, width=width, height=height, scores=scores, error=error, note=item.note)
 
 

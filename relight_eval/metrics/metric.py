@@ -19,13 +19,9 @@ from relight_eval.results import Column
 
 T = TypeVar("T")
 
-# Values of one plane set that a strip may hold on a CPU: 1 MiB as float64, so that the few planes that a
-# metric makes of a strip stay in the cache (SSIM in strips is 30 times faster than on whole images).
-STRIP_VALUES = 2**17
-
 
 class Batch:
-    """Pairs of one size: `prediction` and `target`, each (N, 3, H, W) float, sRGB in [0, 1]."""
+    """Pairs of one size: `prediction` and `target`, each (N, 3, H, W) sRGB, float in [0, 1] or uint8 as stored."""
 
     def __init__(self, prediction: Tensor, target: Tensor) -> None:
         require_same_shape(prediction, target)
@@ -55,7 +51,7 @@ class Metric:
 
 
 def require_same_shape(prediction: Tensor, target: Tensor) -> None:
-    """Raises ShapeError unless both are (N, C, H, W) of one shape, not empty, and floating point."""
+    """Raises ShapeError unless both are (N, C, H, W) of one shape, not empty, and floating point or uint8."""
     if prediction.shape != target.shape:
         raise ShapeError(
             f"prediction is {tuple(prediction.shape)} but target is {tuple(target.shape)}; both must have one shape"
@@ -63,8 +59,10 @@ def require_same_shape(prediction: Tensor, target: Tensor) -> None:
     if prediction.dim() != 4 or not prediction.numel():
         raise ShapeError(f"the images are {tuple(prediction.shape)}; they must be (N, C, H, W) and not empty")
     for image in (prediction, target):
-        if not image.is_floating_point():
-            raise ShapeError(f"the images are {image.dtype}; they must be floating point in [0, 1] (divide by 255)")
+        if not (image.is_floating_point() or image.dtype == torch.uint8):
+            raise ShapeError(f"the images are {image.dtype}; they must be floating point in [0, 1], or uint8")
+    if (prediction.dtype == torch.uint8) != (target.dtype == torch.uint8):
+        raise ShapeError(f"prediction is {prediction.dtype} but target is {target.dtype}; 1 is 255 in one of them only")
 
 
 def require_min_side(image: Tensor, side: int, what: str) -> None:
@@ -72,29 +70,6 @@ def require_min_side(image: Tensor, side: int, what: str) -> None:
     height, width = image.shape[-2:]
     if min(height, width) < side:
         raise ShapeError(f"{width}x{height} is too small for {what}: at least {side}x{side}")
-
-
-def strips(
-    prediction: Tensor, target: Tensor, *, dtype: torch.dtype, halo: int = 0
-) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Both images cut into strips of rows, as (first row, prediction strip, target strip) in `dtype`.
-
-    Neighbours share `halo` rows, so a window of halo + 1 rows slides over every row once. On a CPU a strip fits
-    the cache; elsewhere there is one. Memory stays bounded by the strip, whatever the image.
-    """
-    height = rows = prediction.shape[-2]
-    if prediction.device.type == "cpu" and not torch.compiler.is_compiling():  # (which would unroll the strips)
-        rows = max(2 * halo, 8, STRIP_VALUES // max(1, prediction[..., 0, :].numel()))
-    for top in range(0, height - halo, rows):
-        cut = slice(top, top + rows + halo)
-        yield top, in_dtype(prediction[..., cut, :], dtype), in_dtype(target[..., cut, :], dtype)
-
-
-def in_dtype(image: Tensor, dtype: torch.dtype) -> Tensor:
-    """The image in `dtype`; float64 on the CPU where its device, Apple's Metal, has none."""
-    if dtype == torch.float64 and image.device.type == "mps":
-        image = image.cpu()
-    return image.to(dtype)
 
 
 @contextmanager

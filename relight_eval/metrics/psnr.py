@@ -20,20 +20,24 @@ import math
 import torch
 from torch import Tensor
 
-from relight_eval.metrics.metric import Batch, Metric, require_same_shape, strips
+from relight_eval.metrics.metric import Batch, Metric, require_same_shape
+from relight_eval.metrics.pieces import in_pieces, summed, total, white
 from relight_eval.results import Column
 
 
 def psnr(prediction: Tensor, target: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of each pair in dB, with peak 1, over channels and pixels.
 
-    Both: (N, C, H, W) float, sRGB in [0, 1]; computed in float64. Returns (N,); higher is better, inf for
-    identical images. Raises ShapeError when the shapes differ.
+    Both: (N, C, H, W) sRGB, float in [0, 1] or uint8. Returns (N,); higher is better, inf for identical images.
+    Raises ShapeError when the shapes differ.
     """
     require_same_shape(prediction, target)
-    sums = [(p - t).square().sum(dim=(1, 2, 3)) for _, p, t in strips(prediction, target, dtype=torch.float64)]
-    mse = torch.stack(sums).sum(dim=0) / prediction[0].numel()
-    return 10 * torch.log10(1 / mse)  # (−10·log10 would make −0.0 of black against white)
+
+    def squares(p: Tensor, t: Tensor, top: int) -> Tensor:
+        return total((p - t).square())
+
+    mse = summed(in_pieces(squares, prediction, target))[:, 0] / prediction[0].numel()
+    return 10 * torch.log10(white(prediction) ** 2 / mse)  # (−10·log10 would make −0.0 of black against white)
 
 
 def columns() -> tuple[Column, ...]:

@@ -16,7 +16,7 @@ How to read   The NTIRE 2021 relighting winner reaches 0.69 on VIDIT; an all-
 Traps         Four common SSIMs give .641 / .673 / .682 / .699 for one pair (7×7
               uniform windows, grey instead of RGB, padding): say which. In
               float32 the variance E[x²] − E[x]² cancels on bright images; here
-              it is computed in float64.
+              it is taken of values near zero.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from relight_eval.metrics.metric import Batch, Metric, require_min_side, require_same_shape, strips
+from relight_eval.metrics.metric import Batch, Metric, require_min_side, require_same_shape
+from relight_eval.metrics.native import frame_analytics, has_kernels
+from relight_eval.metrics.pieces import in_pieces, summed, total, white
 from relight_eval.results import Column
 
 WINDOW = 11
@@ -43,64 +44,114 @@ TAPS = [value / sum(_GAUSSIAN) for value in _GAUSSIAN]
 def ssim(prediction: Tensor, target: Tensor) -> Tensor:
     """SSIM of each pair over the windows inside the image (Wang et al. 2004).
 
-    Both: (N, C, H, W) float, sRGB in [0, 1], at least 11×11; computed in float64. Returns (N,); higher is
-    better, 1 for identical images. Raises ShapeError when the shapes differ or the images are smaller.
+    Both: (N, C, H, W) sRGB, float in [0, 1] or uint8, at least 11×11. Returns (N,); higher is better, 1 for identical
+    images. Raises ShapeError when the shapes differ or the images are smaller.
     """
     require_min_side(prediction, WINDOW, "ssim")
     return padded_and_valid(prediction, target)[1]
 
 
-def padded_and_valid(
-    prediction: Tensor, target: Tensor, *, dtype: torch.dtype = torch.float64
-) -> tuple[Tensor, Tensor]:
+def padded_and_valid(prediction: Tensor, target: Tensor, scale: float = 1.0) -> tuple[Tensor, Tensor]:
     """Mean SSIM of each pair twice, from one map: over the image zero padded by 5, and over valid windows only.
 
-    Both: (N, C, H, W) float. Returns two (N,) in `dtype`; the second is NaN below 11×11 pixels, where no window
-    fits. The valid map is the interior of the padded one.
+    Both: (N, C, H, W), uint8 or `scale` times what is compared. Returns two (N,); the second is NaN below 11×11
+    pixels, where no window fits. The valid map is the interior of the padded one.
     """
     require_same_shape(prediction, target)
-    height, width = prediction.shape[-2:]
-    padded: list[Tensor] = []
-    valid: list[Tensor] = []
-    around = (HALF, HALF, HALF, HALF)
-    for top, p, t in strips(pad(prediction, around), pad(target, around), dtype=dtype, halo=WINDOW - 1):
-        ssim_map = _ssim_map(p, t)  # (N, C, rows, W): rows top to top + rows of the image
-        padded.append(ssim_map.sum(dim=(1, 2, 3)))
-        first, last = max(HALF - top, 0), max(height - HALF - top, 0)
-        valid.append(ssim_map[..., first:last, HALF : width - HALF].sum(dim=(1, 2, 3)))
-    channels = prediction.shape[1]
+    channels, height, width = prediction.shape[1:]
+
+    def padded_and_inside(p: Tensor, t: Tensor, top: int) -> Tensor:
+        values = ssim_map(p, t, scale * white(prediction))  # (images, C, rows, W), from row `top` of the image
+        inside = values[..., max(HALF - top, 0) : max(height - HALF - top, 0), HALF : width - HALF]
+        return torch.cat((total(values), total(inside)), dim=1)
+
+    sums = summed(in_pieces(padded_and_inside, prediction, target, halo=HALF))
     inside = max(0, height - 2 * HALF) * max(0, width - 2 * HALF)
-    return (
-        torch.stack(padded).sum(dim=0) / (channels * height * width),
-        torch.stack(valid).sum(dim=0) / (channels * inside if inside else math.nan),
-    )
+    return sums[:, 0] / (channels * height * width), sums[:, 1] / (channels * inside if inside else math.nan)
 
 
-def padded_ssim(prediction: Tensor, target: Tensor, *, dtype: torch.dtype = torch.float64) -> Tensor:
+def padded_ssim(prediction: Tensor, target: Tensor, scale: float = 1.0) -> Tensor:
     """Mean SSIM of each pair, zero padded by 5 on each side: the SSIM inside W-SSIM. Shapes as above; (N,)."""
-    return padded_and_valid(prediction, target, dtype=dtype)[0]
+    return padded_and_valid(prediction, target, scale)[0]
 
 
-def _ssim_map(x: Tensor, y: Tensor) -> Tensor:
+def ssim_map(x: Tensor, y: Tensor, scale: float = 1.0) -> Tensor:
     """SSIM at every place where the window fits: (N, C, H, W) to (N, C, H − 10, W − 10).
 
+    Both are `scale` times what is compared: SSIM does not change when images and constants are scaled together. Nor
+    does a variance when a constant is taken from its values, and E[v²] − E[v]² cancels the less the smaller the
+    values are: so both are brought near zero first, and float32 is enough.
+    """
+    wants_gradient = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
+    if x.dtype == torch.float32 and not wants_gradient and not torch.compiler.is_compiling() and has_kernels(x.device):
+        return _native_ssim_map(x, y, scale)
+    return _portable_ssim_map(x, y, C1 * scale**2, C2 * scale**2)
+
+
+def _native_ssim_map(x: Tensor, y: Tensor, scale: float) -> Tensor:
+    """The kernel of frame-analytics, which takes half its `data_range` from all values; its C1 is (K1·data_range)².
+
+    In float32, the variances of two different flat areas far from the mean are wrong by the same amount everywhere,
+    up to 1e-4 of SSIM: an image with many of them is computed in float64.
+    """
+    near_means = (_sparse(x).mean(dim=(1, 2, 3)) + _sparse(y).mean(dim=(1, 2, 3))) / 2
+    alike = (_sparse(x) == _sparse(y)).flatten(1).all(dim=1)
+    flat = _flat_far_and_different(x, y, near_means, scale / 12)
+    maps: list[Tensor] = []
+    # one copy to the host for all images: on a GPU each would wait for what goes on there
+    about = torch.stack((near_means, alike, flat), dim=1).tolist()
+    for i, (near_mean, perhaps_identical, flat_share) in enumerate(about):
+        p, t = x[i : i + 1], y[i : i + 1]
+        if perhaps_identical and torch.equal(p, t):  # 1 to the last digit
+            maps.append(torch.ones_like(p[..., 2 * HALF :, 2 * HALF :]))
+        elif flat_share > 0.05:
+            maps.append(_portable_ssim_map(p.double(), t.double(), C1 * scale**2, C2 * scale**2).float())
+        else:
+            data_range = 2 * near_mean if abs(near_mean) > scale / 1000 else scale / 1000
+            constants = (math.sqrt(C1) * scale / data_range, math.sqrt(C2) * scale / data_range)
+            with frame_analytics() as library:
+                maps.append(library.ssim(p, t, data_range=data_range, K=constants, return_map=True))
+    return maps[0] if len(maps) == 1 else torch.cat(maps)
+
+
+def _flat_far_and_different(x: Tensor, y: Tensor, near_means: Tensor, far: float) -> Tensor:
+    """The share of pixels, of every eighth row and column, where both images are flat, differ, and one is far off."""
+    inner, rows, columns = _sparse(x, y), _sparse(x, y, down=1), _sparse(x, y, right=1)
+    flat = ((inner == rows) & (inner == columns)).all(dim=0)
+    off = (inner - near_means.view(1, -1, 1, 1, 1)).abs().amax(dim=0)
+    return (flat & (inner[0] != inner[1]) & (off > far)).float().mean(dim=(1, 2, 3))
+
+
+def _portable_ssim_map(x: Tensor, y: Tensor, c1: float, c2: float) -> Tensor:
+    """For every device, dtype and gradient.
+
     Written in the sum s = x + y and the difference d = x − y, which needs four filtered planes instead of five:
-    2·σxy = (σs² − σd²)/2 and σx² + σy² = (σs² + σd²)/2; the means alike.
+    4·σxy = σs² − σd² and 2·(σx² + σy²) = σs² + σd²; the means alike.
     """
     s, d = x + y, x - y
-    planes = _gaussian_filter(torch.stack((s, d, s * s, d * d)))
-    mu_s2, mu_d2 = planes[0].square(), planes[1].square()
-    var_s, var_d = planes[2] - mu_s2, planes[3] - mu_d2
-    numerator = ((mu_s2 - mu_d2) / 2 + C1) * ((var_s - var_d) / 2 + C2)
-    return numerator / (((mu_s2 + mu_d2) / 2 + C1) * ((var_s + var_d) / 2 + C2))
+    s0 = _sparse(s).detach().mean(dim=(-2, -1), keepdim=True)
+    d0 = _sparse(d).detach().mean(dim=(-2, -1), keepdim=True)
+    s, d = s - s0, d - d0
+    mean_s, mean_d, square_s, square_d = _gaussian_filter(torch.stack((s, d, s * s, d * d))).unbind()
+    var_s, var_d = square_s - mean_s.square(), square_d - mean_d.square()
+    mu_s2, mu_d2 = (mean_s + s0).square(), (mean_d + d0).square()
+    numerator = (mu_s2 - mu_d2 + 2 * c1) * (var_s - var_d + 2 * c2)
+    return numerator / ((mu_s2 + mu_d2 + 2 * c1) * (var_s + var_d + 2 * c2))
+
+
+def _sparse(*images: Tensor, down: int = 0, right: int = 0) -> Tensor:
+    """Every eighth row and column without the border, which may be padding; or the pixels beside them."""
+    rows, columns = (slice(HALF + step, step - HALF or None, 8) for step in (down, right))
+    found = [image[..., rows, columns] for image in images]
+    return found[0] if len(found) == 1 else torch.stack(found)
 
 
 def _gaussian_filter(planes: Tensor) -> Tensor:
     """The separable 11×11 Gaussian at every place where it fits: (..., H, W) to (..., H − 10, W − 10).
 
-    Sums of shifted slices: exact in any dtype and, on a CPU, 30 times faster than float64 convolutions.
+    Sums of shifted slices: on a CPU many times faster than convolutions of one channel.
     """
-    for dim in (-1, -2):
+    for dim in (-2, -1):
         length = planes.shape[dim] - 2 * HALF
         total = planes.narrow(dim, 0, length) * TAPS[0]
         for i in range(1, WINDOW):
@@ -124,7 +175,7 @@ def columns() -> tuple[Column, ...]:
 
 
 def protocol() -> str:
-    return "wang2004,gaussian11,sigma=1.5,valid,rgb,float64"
+    return "wang2004,gaussian11,sigma=1.5,valid,rgb"
 
 
 def metric() -> Metric:

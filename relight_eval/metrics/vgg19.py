@@ -23,13 +23,17 @@ Traps         Other code uses other layers, squares the differences, or
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, max_pool2d
+from torch.nn.functional import conv2d, interpolate, max_pool2d
 
 from relight_eval.errors import ShapeError
+from relight_eval.metrics import vgg19_cpu
 from relight_eval.metrics.metric import Batch, Metric, full_float32, require_min_side, require_same_shape
+from relight_eval.metrics.pieces import Window, each, in_dtype, piece_values, tiles, white
 from relight_eval.results import Column
 from relight_eval.weights import VGG19Weights
 
@@ -43,8 +47,13 @@ PRESETS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 
-# Pixels that go through the network at once: relu1_1 of one megapixel takes 256 MiB.
-CHUNK_PIXELS = 2**20
+# Side of the tiles that large images are cut into, and the pixels around a tile that its features depend on: ten,
+# rounded up so that tiles stay aligned when the image is halved.
+TILE_SIDE = 1024
+GPU_TILE_SIDE = 2048
+MARGIN = 12
+
+SumsOfTile = Callable[[Tensor, Tensor, Window], Tensor]  # prediction, target, the part that counts: (N, 3)
 
 
 class VGG19Features(nn.Module):
@@ -64,40 +73,103 @@ class VGG19Features(nn.Module):
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """(N, 3, H, W) in [0, 1] to the features after relu1_1 (64), relu2_1 (128, half size), relu3_1 (256)."""
         x = (image - self.mean) / self.std
-        # (channels last is a third faster on a CPU, and much faster on a GPU's tensor cores)
-        x = relu1_1 = self._conv_relu(x.contiguous(memory_format=torch.channels_last), "conv1_1")
-        x = relu2_1 = self._conv_relu(max_pool2d(self._conv_relu(x, "conv1_2"), 2), "conv2_1")
-        relu3_1 = self._conv_relu(max_pool2d(self._conv_relu(x, "conv2_2"), 2), "conv3_1")
+        x = relu1_1 = self.convolved(x, "conv1_1").relu()
+        x = relu2_1 = self.convolved(max_pool2d(self.convolved(x, "conv1_2").relu(), 2), "conv2_1").relu()
+        relu3_1 = self.convolved(max_pool2d(self.convolved(x, "conv2_2").relu(), 2), "conv3_1").relu()
         return {"relu1_1": relu1_1, "relu2_1": relu2_1, "relu3_1": relu3_1}
 
-    def _conv_relu(self, x: Tensor, name: str) -> Tensor:
-        return conv2d(x, getattr(self, f"{name}_weight"), getattr(self, f"{name}_bias"), padding=1).relu()
+    def convolved(self, x: Tensor, name: str, *, bias: bool = True) -> Tensor:
+        """The convolution of this name, before its ReLU."""
+        offset = getattr(self, f"{name}_bias") if bias else None
+        # (channels last is a third faster on a CPU, and much faster on a GPU's tensor cores)
+        return conv2d(x.contiguous(memory_format=torch.channels_last), self.weight(name), offset, padding=1)
+
+    def weight(self, name: str) -> Tensor:
+        found: Tensor = getattr(self, f"{name}_weight")
+        return found
+
+    def entering(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The target as the network sees it, and the prediction's difference from it.
+
+        The difference is taken of the values as stored: of whole levels it is exact.
+        """
+        dtype = self.mean.dtype
+        delta = (prediction.to(dtype) - target.to(dtype)) / (white(target) * self.std)
+        return (in_dtype(target, dtype) - self.mean) / self.std, delta
 
 
 def layer_distances(features: VGG19Features, prediction: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference of the features of each pair at relu1_1, relu2_1, relu3_1: (N, 3).
 
-    Both: (N, 3, H, W) float of the dtype of `features`, sRGB in [0, 1], at least 4×4. 0 for identical images.
-    The target is detached: nothing flows back into it. Raises ShapeError when the shapes differ, the images are
-    smaller or have other than three channels.
+    Both: (N, 3, H, W) sRGB, float in [0, 1] or uint8, at least 4×4; computed in the dtype of `features`. 0 for
+    identical images. The target is detached: nothing flows back into it. Raises ShapeError when the shapes differ,
+    the images are smaller or have other than three channels.
     """
+    _require_rgb_pair(prediction, target)
+    height, width = target.shape[-2:]
+    window = Window(slice(0, height), slice(0, width))
+    return _means(layer_sums(features, prediction, target.detach(), window), height, width)
+
+
+def layer_sums(features: VGG19Features, prediction: Tensor, target: Tensor, window: Window) -> Tensor:
+    """The sums of which `layer_distances` are the means, of the part of the image in `window`: (N, 3).
+
+    What goes through the network are the target's features and the prediction's difference from them. Convolutions
+    are linear, so the difference of two outputs is the output of the difference: a small difference keeps its
+    digits, and what is rounded of the large features hardly matters to it, which is why half precision will do.
+    """
+    base, delta = _convolved(features, "conv1_1", *features.entering(prediction, target))
+    sums = [_sum(delta, window)]
+    for halvings, (second, first) in enumerate((("conv1_2", "conv2_1"), ("conv2_2", "conv3_1")), start=1):
+        base, delta = _convolved(features, second, base, delta, halve=True)
+        base, delta = _convolved(features, first, base, delta)
+        sums.append(_sum(delta, window.halved(halvings)))
+    return torch.stack(sums, dim=1)
+
+
+def _convolved(
+    features: VGG19Features, name: str, base: Tensor, delta: Tensor, *, halve: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The features after a convolution, its ReLU, and where `halve` max pooling.
+
+    Written without the sum z + dz, which in half precision would round dz to the digits of z.
+    """
+    with torch.no_grad():
+        z = features.convolved(base, name)
+    dz = features.convolved(delta, name, bias=False)
+    if halve:  # max(z + dz) − max(z)
+        height, width = z.shape[-2] // 2 * 2, z.shape[-1] // 2 * 2
+        z, dz = z[..., :height, :width], dz[..., :height, :width]
+        largest = max_pool2d(z, 2)
+        dz = max_pool2d(z - interpolate(largest, scale_factor=2) + dz, 2)
+        z = largest
+    base = z.relu()
+    return base, torch.maximum(dz + z.clamp(max=0), -base)  # relu(z + dz) − relu(z)
+
+
+def _sum(delta: Tensor, window: Window) -> Tensor:
+    dtype = torch.promote_types(delta.dtype, torch.float32)
+    return delta[..., window.rows, window.columns].abs().sum(dim=(1, 2, 3), dtype=dtype)
+
+
+def _means(sums: Tensor, height: int, width: int) -> Tensor:
+    """Of the sums over all features of an image (N, 3), the means."""
+    counts = [channels * (height >> i) * (width >> i) for i, channels in enumerate((64, 128, 256))]
+    return torch.stack([total / count for total, count in zip(sums.unbind(1), counts, strict=True)], dim=1)
+
+
+def _require_rgb_pair(prediction: Tensor, target: Tensor) -> None:
     require_same_shape(prediction, target)
     require_min_side(prediction, MIN_SIDE, "vgg19")
     if prediction.shape[1] != 3:
         raise ShapeError(f"vgg19 takes RGB, three channels; these images have {prediction.shape[1]}")
-    with torch.no_grad():
-        of_target = features(target)
-    of_prediction = features(prediction)
-    return torch.stack(
-        [(of_prediction[layer] - of_target[layer]).abs().mean(dim=(1, 2, 3)) for layer in LAYER_WEIGHTS],
-        dim=1,
-    )
 
 
 def weighted(distances: Tensor) -> Tensor:
     """The distance of each pair from those of its layers: (N, 3) to (N,)."""
-    # (a sum and not a matrix product, which autocast would round to half precision)
-    return (distances * distances.new_tensor(list(LAYER_WEIGHTS.values()))).sum(dim=1)
+    # (a sum and not a matrix product, which autocast would round to half precision; and no tensor of the weights,
+    # whose copy to a GPU would wait for all that is computed there)
+    return torch.stack([w * d for w, d in zip(LAYER_WEIGHTS.values(), distances.unbind(1), strict=True)]).sum(dim=0)
 
 
 def columns() -> tuple[Column, ...]:
@@ -117,14 +189,46 @@ def protocol(preset: str, weights: VGG19Weights | None) -> str:
     return f"{network},{origin},weights={weights.sha256[:8]}"
 
 
-def metric(weights: VGG19Weights, preset: str, device: torch.device) -> Metric:
-    features = VGG19Features(weights, preset).to(device)
+def metric(weights: VGG19Weights, preset: str, device: torch.device, *, half: bool = False) -> Metric:
+    features = VGG19Features(weights, preset).to(device, torch.float16 if half else torch.float32)
+    sums_of_tile = _on_cpu(features) if device.type == "cpu" else partial(layer_sums, features)
 
     def score(batch: Batch) -> Tensor:
-        pairs = max(1, CHUNK_PIXELS // (batch.target.shape[-2] * batch.target.shape[-1]))
-        with full_float32():
-            chunks = zip(torch.split(batch.prediction, pairs), torch.split(batch.target, pairs), strict=True)
-            distances = torch.cat([layer_distances(features, p, t) for p, t in chunks])
+        height, width = batch.target.shape[-2:]
+        with torch.no_grad(), full_float32():
+            distances = _means(_tiled_sums(sums_of_tile, batch.prediction, batch.target), height, width)
+        distances = torch.where(distances.isfinite(), distances, torch.nan)  # half precision may overflow
         return torch.cat([weighted(distances)[:, None], distances], dim=1)
 
     return Metric("vgg19", columns(), score, min_side=MIN_SIDE)
+
+
+def _on_cpu(features: VGG19Features) -> SumsOfTile:
+    layers = {
+        name: vgg19_cpu.Layer(features.weight(name), getattr(features, f"{name}_bias"))
+        for stage in vgg19_cpu.STAGES
+        for name in filter(None, stage)
+    }
+
+    def sums(prediction: Tensor, target: Tensor, window: Window) -> Tensor:
+        return vgg19_cpu.layer_sums(layers, *features.entering(prediction, target), window)[None]
+
+    return sums
+
+
+def _tiled_sums(sums_of_tile: SumsOfTile, prediction: Tensor, target: Tensor) -> Tensor:
+    """The sums of every pair, (N, 3), of tiles of a few pairs: what is in memory at once is bounded."""
+    count, _, height, width = target.shape
+    pixels = piece_values(target, usual=TILE_SIDE**2) or GPU_TILE_SIDE**2
+    side = max(4, math.isqrt(pixels) // 4 * 4)
+    pairs = max(1, pixels // (height * width)) if target.device.type != "cpu" else 1
+
+    def of_pairs(first: int) -> Tensor:
+        p, t = prediction[first : first + pairs], target[first : first + pairs]
+        sums = []
+        for outer, inner in tiles(height, width, side=side, margin=MARGIN):
+            cut = (..., outer.rows, outer.columns)
+            sums.append(sums_of_tile(p[cut], t[cut], inner))
+        return torch.stack(sums).sum(dim=0)
+
+    return torch.cat(each(of_pairs, range(0, count, pairs)))

@@ -29,9 +29,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from relight_eval.metrics.metric import Batch, Metric, in_dtype, require_min_side, require_same_shape
-from relight_eval.metrics.ssim import padded_and_valid, padded_ssim
-from relight_eval.metrics.wavelets import HAAR, PADDING, subbands
+from relight_eval.metrics.metric import Batch, Metric, require_min_side, require_same_shape
+from relight_eval.metrics.pieces import in_dtype, in_pieces, summed, total, white
+from relight_eval.metrics.ssim import HALF, padded_and_valid, padded_ssim, ssim_map
+from relight_eval.metrics.wavelets import HAAR, PADDING, even, haar_sums, subbands
 from relight_eval.results import Column
 
 WAVELET = "haar"
@@ -49,37 +50,54 @@ def band_weights(levels: int, ratio: float) -> dict[str, float]:
 
 
 def band_ssims(
-    prediction: Tensor,
-    target: Tensor,
-    *,
-    wavelet: str = WAVELET,
-    levels: int = LEVELS,
-    dtype: torch.dtype = torch.float64,
+    prediction: Tensor, target: Tensor, *, wavelet: str = WAVELET, levels: int = LEVELS
 ) -> dict[str, Tensor]:
     """Zero-padded SSIM of each pair in every subband, by the name of the band; each (N,), 1 where equal.
 
-    Both: (N, C, H, W) float, at least 2^levels on each side, else ShapeError.
+    Both: (N, C, H, W) sRGB, float in [0, 1] or uint8, at least 2^levels on each side, else ShapeError.
     """
     require_same_shape(prediction, target)
     require_min_side(prediction, 2**levels, f"{levels} wavelet levels")
-    # in `dtype` from here on: rounded to float32, the bands of long wavelets and many levels cost the fifth digit
-    bands_p = subbands(in_dtype(prediction, dtype), wavelet=wavelet, levels=levels)
-    bands_t = subbands(in_dtype(target, dtype), wavelet=wavelet, levels=levels)
-    return {band: padded_ssim(bands_p[band], bands_t[band], dtype=dtype) for band in bands_p}
+    if wavelet in HAAR:
+        return _haar_band_ssims(prediction, target, levels)
+    # in float64 from here on: rounded to float32, the bands of long wavelets and many levels cost the fifth digit
+    bands_p = subbands(in_dtype(prediction, torch.float64), wavelet=wavelet, levels=levels)
+    bands_t = subbands(in_dtype(target, torch.float64), wavelet=wavelet, levels=levels)
+    return {band: padded_ssim(bands_p[band], bands_t[band]) for band in bands_p}
+
+
+def _haar_band_ssims(prediction: Tensor, target: Tensor, levels: int) -> dict[str, Tensor]:
+    """The same level by level and piece by piece: of the bands, only LL is ever held as a whole."""
+    ssims: dict[str, Tensor] = {}
+    low_p, low_t = prediction, target
+    scale = white(prediction)
+    for level in range(1, levels + 1):
+        scale *= 2  # that of `haar_sums`
+        low_p, low_t = even(low_p), even(low_t)
+        done = in_pieces(partial(_haar_level, scale=scale), low_p, low_t, halo=2 * HALF, align=2)
+        band_size = low_p[0].numel() // 4
+        means = summed([[sums for sums, _, _ in of_image] for of_image in done]) / band_size
+        ssims |= {f"{band}{level}": means[:, i] for i, band in enumerate(("hl", "lh", "hh"))}
+        low_p, low_t = (
+            torch.cat([torch.cat([piece[side] for piece in of_image], dim=-2) for of_image in done]) for side in (1, 2)
+        )
+    return ssims | {f"ll{levels}": padded_ssim(low_p, low_t, scale)}
+
+
+def _haar_level(p: Tensor, t: Tensor, top: int, *, scale: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums of the SSIM of HL, LH and HH (images, 3), and both LL, of a piece with the halo of SSIM, twice as wide."""
+    (ll_p, *high_p), (ll_t, *high_t) = haar_sums(p), haar_sums(t)
+    sums = [total(ssim_map(band_p, band_t, scale)) for band_p, band_t in zip(high_p, high_t, strict=True)]
+    inner = slice(HALF, -HALF)
+    return torch.cat(sums, dim=1), ll_p[..., inner, inner], ll_t[..., inner, inner]
 
 
 def wssim_loss(
-    prediction: Tensor,
-    target: Tensor,
-    *,
-    wavelet: str = WAVELET,
-    levels: int = LEVELS,
-    ratio: float = RATIO,
-    dtype: torch.dtype = torch.float64,
+    prediction: Tensor, target: Tensor, *, wavelet: str = WAVELET, levels: int = LEVELS, ratio: float = RATIO
 ) -> Tensor:
     """L of each pair, (N,): −2 for identical images, lower is better. Arguments as `band_ssims`."""
-    ssims = {"full": padded_ssim(prediction, target, dtype=dtype)}
-    ssims |= band_ssims(prediction, target, wavelet=wavelet, levels=levels, dtype=dtype)
+    ssims = {"full": padded_ssim(prediction, target)}
+    ssims |= band_ssims(prediction, target, wavelet=wavelet, levels=levels)
     return -_weighted(ssims, band_weights(levels, ratio))
 
 
@@ -105,7 +123,7 @@ def columns(levels: int) -> tuple[Column, ...]:
 
 def protocol(wavelet: str, levels: int, ratio: float) -> str:
     padding = "" if wavelet in HAAR else f",{PADDING}"
-    return f"ynet,{wavelet}{padding},levels={levels},r={ratio:g},gaussian11,sigma=1.5,zero-padded,float64"
+    return f"ynet,{wavelet}{padding},levels={levels},r={ratio:g},gaussian11,sigma=1.5,zero-padded"
 
 
 def metric(wavelet: str, levels: int, ratio: float) -> Metric:

@@ -14,11 +14,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from relight_eval.evaluate import evaluate
 from tests.cli.commands import Command
+from tests.engines.fakes import greedy, use
 from tests.folders import picture, two_folders, write
 
 PROGRAM = (sys.executable, "-m", "relight_eval")
@@ -58,6 +60,7 @@ class TestExitCodes:
             pytest.param(("{prediction}", "{target}", "-b", "0"), "auto or a whole number", id="batch size"),
             pytest.param(("{prediction}", "{target}", "-j", "many"), "auto or a whole number", id="workers"),
             pytest.param(("{prediction}", "{target}", "--alpha", "pink"), "pink", id="alpha"),
+            pytest.param(("{prediction}", "{target}", "--precision", "half"), "'half' is not one of", id="precision"),
             pytest.param(("{prediction}", "{target}", "--csv", "no/dir/x.csv"), "no folder no/dir", id="csv"),
             pytest.param(("{prediction}", "{target}", "--json", "no/dir/x.json"), "no folder no/dir", id="json"),
             pytest.param(("{prediction}", "{target}", "--csv", "-", "--json", "-"), "both be written to -", id="two -"),
@@ -201,6 +204,19 @@ class TestOutputs:
         assert [record["status"] for record in records()] == ["error"] * 3 + ["ok"] * 4
         assert re.search(r"ignored +hidden, or no images by their suffix +2 files", found.out)
 
+    def test_memory_that_was_short_is_said_once_in_every_report(
+        self, command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        use(monkeypatch, greedy(1))
+        words = ("score", *folders, "-m", "psnr", "--device", "cpu", "-b", "2", "--json", "scores.json")
+        said = "the memory of cpu is short: went on with fewer pairs at once"
+        found = command(*words)
+        assert found.code == 0
+        assert found.out.startswith(f"WARNING  {said}\n")
+        assert (found.out + found.err).count("the memory of cpu") == 1
+        assert json.loads(Path("scores.json").read_text())["warnings"] == [said]
+        assert command(*words, "-q").err == f"WARNING  {said}\n"
+
     def test_verbose_lists_every_error(self, command: Command, tmp_path: Path) -> None:
         prediction, target = two_folders(tmp_path, 13, height=12, width=12)
         for i in range(12):
@@ -312,14 +328,38 @@ class TestOptions:
 
         seen: list[Options] = []
 
-        def spy(*arguments: object) -> object:
-            seen.append(arguments[-1])  # type: ignore[arg-type]
-            return local.score(*arguments)  # type: ignore[arg-type]
+        def spy(pairs: Any, metrics: Any, settings: Any, options: Options, tell: Any) -> object:
+            seen.append(options)
+            return local.score(pairs, metrics, settings, options, tell)
 
         monkeypatch.setitem(ENGINES, "local", spy)  # type: ignore[arg-type]
         command("score", *folders, *FAST, "-b", "3", "-j", "2")
         command("score", *folders, *FAST, "--batch-size", "auto", "--workers", "auto")
         assert seen == [Options("cpu", 3, 2), Options("cpu", None, None)]
+
+    def test_precision(self, command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+        """On a CPU the fast scores are the exact ones, and the run says so, once."""
+        from relight_eval.engines import ENGINES, local
+
+        seen: list[str | None] = []
+
+        def spy(pairs: Any, metrics: Any, settings: Any, *rest: Any) -> object:
+            seen.append(settings.precision)
+            return local.score(pairs, metrics, settings, *rest)
+
+        monkeypatch.setitem(ENGINES, "local", spy)  # type: ignore[arg-type]
+        words = (*folders, "-m", "psnr")
+        usual, exact, fast = (
+            self.score(command, *words, *option) for option in ((), ("--precision", "exact"), ("--precision", "fast"))
+        )
+        assert seen == [None, "exact", "fast"]
+        assert {found["signature"]["precision"] for found in (usual, exact, fast)} == {"exact"}
+        assert usual["psnr"] == exact["psnr"] == fast["psnr"]
+        assert [len(found["document"]["warnings"]) for found in (usual, exact, fast)] == [0, 0, 1]
+        printed = command("score", *words, "--device", "cpu", "--precision", "fast")
+        assert printed.code == 0
+        assert printed.out.startswith("WARNING  precision fast is for CUDA: on cpu nothing")
+        assert (printed.out + printed.err).count("precision fast") == 1
 
     def test_offline_and_online(
         self,

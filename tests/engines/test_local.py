@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from relight_eval.engines import local
 from relight_eval.errors import UsageError
-from relight_eval.metrics import Batch, Metric
+from relight_eval.metrics import Batch, Metric, Settings, pieces
 from relight_eval.pairs import Pair, find
 from relight_eval.results import Row
-from tests.folders import two_folders
+from tests.engines.fakes import failing, fake, greedy, greedy_in_pieces, means, use
+from tests.folders import picture, two_folders, write
 
 CPU = torch.device("cpu")
 
 
-def decoded(name: str, height: int = 8, width: int = 8) -> local.Decoded:
-    pixels = torch.zeros(3, height, width, dtype=torch.uint8)
-    return local.Decoded(Pair(name, Path(name), Path(name)), pixels, pixels, "")
+def decoded(name: str, height: int = 8, width: int = 8, *, level: int = 0) -> local.Decoded:
+    prediction = torch.full((3, height, width), level, dtype=torch.uint8)
+    return local.Decoded(Pair(name, Path(name), Path(name)), prediction, torch.zeros_like(prediction), "")
 
 
-def batched(items: list[local.Decoded | Row], batch_size: int | None) -> list[list[str]]:
-    groups = local.in_batches(items, CPU, batch_size)
+def batched(items: list[local.Decoded | Row], batch_size: int) -> list[list[str]]:
+    groups = local.in_batches(items, lambda size: batch_size)
     return [[item.pair.name for item in group] for group in groups if not isinstance(group, Row)]
 
 
@@ -56,7 +59,7 @@ def test_batches_hold_one_size_and_are_as_large_as_asked() -> None:
 
 def test_rows_pass_through_at_once() -> None:
     row = Row("broken", status="error", error="why")
-    assert next(iter(local.in_batches([decoded("a"), row], CPU, 10))) is row
+    assert next(iter(local.in_batches([decoded("a"), row], lambda size: 10))) is row
 
 
 def test_many_sizes_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +73,7 @@ def test_many_sizes_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
             fed += 1
             yield decoded(f"a{i}", 8, 10 + i)
 
-    first = next(iter(local.in_batches(feed(), CPU, 4)))
+    first = next(iter(local.in_batches(feed(), lambda size: 4)))
     assert not isinstance(first, Row)
     assert fed < 12
 
@@ -88,81 +91,354 @@ def test_auto_batch_on_a_cpu_is_a_megapixel(size: tuple[int, int], expected: int
     assert local.auto_batch_size(size, CPU) == expected
 
 
-def greedy(limit: int, sizes: list[int]) -> Metric:
-    """A metric that runs out of memory with more than `limit` pairs."""
-
-    def score(batch: Batch) -> torch.Tensor:
-        sizes.append(len(batch.target))
-        if len(batch.target) > limit:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        return batch.target.mean(dim=(1, 2, 3), dtype=torch.float64)[:, None]
-
-    from relight_eval.metrics import METRICS, Settings
-
-    return Metric("psnr", METRICS["psnr"].columns(Settings()), score)
-
-
-def test_a_batch_that_does_not_fit_is_halved() -> None:
-    sizes: list[int] = []
-    rows = local.score_batch([decoded(f"a{i}") for i in range(5)], [greedy(2, sizes)], CPU)
-    assert [row.name for row in rows] == [f"a{i}" for i in range(5)]
-    assert all(row.status == "ok" for row in rows)
-    assert sizes == [5, 2, 3, 1, 2]
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        RuntimeError("MPS backend out of memory (MPS allocated: 9.06 GB)"),
-        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
-        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
-        MemoryError(),
-    ],
-    ids=["metal", "cublas", "cpu", "python"],
-)
-def test_every_device_has_its_own_words_for_it(error: Exception) -> None:
-    def score(batch: Batch) -> torch.Tensor:
-        raise error
-
-    (row,) = local.score_batch([decoded("a")], [Metric("psnr", (), score)], CPU)
-    assert "does not fit the memory" in row.error
-
-
 @pytest.mark.parametrize("options", [{"batch_size": 0}, {"workers": -1}], ids=str)
 def test_counts_below_one_are_usage_errors(options: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="must be at least 1"):
         local.Options(**options)  # type: ignore[arg-type]
 
 
-def test_one_pair_that_does_not_fit_is_an_error_row() -> None:
-    (row,) = local.score_batch([decoded("a")], [greedy(0, [])], CPU)
-    assert row.status == "error"
-    assert row.error == "a pair of 8x8 does not fit the memory of cpu; score it with fewer metrics (-m)"
+def test_a_batch_size_that_shrinks_holds_for_the_next_batch() -> None:
+    sizes = iter([3, 3, 3, 2, 2])
+    items: list[local.Decoded | Row] = [decoded(f"a{i}") for i in range(5)]
+    groups = list(local.in_batches(items, lambda size: next(sizes)))
+    assert [len(group) for group in groups if not isinstance(group, Row)] == [3, 2]
 
 
-def test_a_bug_in_a_metric_is_not_taken_for_a_bad_image() -> None:
-    def score(batch: Batch) -> torch.Tensor:
-        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+class TestScorer:
+    """What one batch costs, and what is done when the memory is short."""
 
-    with pytest.raises(RuntimeError, match="mat1"):
-        local.score_batch([decoded("a")], [Metric("psnr", (), score)], CPU)
+    def scored(self, group: list[local.Decoded], *metrics: Metric, tell: local.Tell = lambda line: None) -> list[Row]:
+        scorer = local.Scorer(metrics, CPU, tell=tell)
+        return scorer.rows(scorer.start(group))
+
+    def test_rows_are_those_of_the_pairs_in_order(self) -> None:
+        rows = self.scored([decoded(f"a{i}", level=i) for i in range(5)], fake(means))
+        assert [(row.name, row.scores["psnr"]) for row in rows] == [(f"a{i}", i) for i in range(5)]
+        assert {(row.width, row.height, row.status, row.error) for row in rows} == {(8, 8, "ok", "")}
+
+    def test_the_batch_size_is_the_one_asked_for_or_that_of_the_machine(self) -> None:
+        assert local.Scorer([], CPU, batch_size=7).batch_size((8, 8)) == 7
+        assert local.Scorer([], CPU).batch_size((256, 256)) == local.auto_batch_size((256, 256), CPU)
+
+    def test_a_batch_that_does_not_fit_is_halved(self) -> None:
+        sizes: list[int] = []
+        rows = self.scored([decoded(f"a{i}", level=i) for i in range(5)], greedy(2, sizes))
+        assert [(row.name, row.status, row.scores["psnr"]) for row in rows] == [(f"a{i}", "ok", i) for i in range(5)]
+        assert sizes == [5, 2, 3, 1, 2]
+
+    def test_the_smaller_size_is_remembered_and_told_once(self) -> None:
+        told: list[str] = []
+        scorer = local.Scorer([greedy(2)], CPU, batch_size=8, tell=told.append)
+        assert scorer.batch_size((8, 8)) == 8
+        for _ in range(2):
+            assert all(row.status == "ok" for row in scorer.rows(scorer.start([decoded("a")] * 8)))
+        assert told == ["the memory of cpu is short: went on with fewer pairs at once"]
+        assert scorer.batch_size((8, 8)) == 2
+        assert scorer.batch_size((4, 4)) == 8  # 2 of 8x8: as many pixels
+        assert scorer.batch_size((2, 2)) == 8  # never more than asked for
+        assert scorer.batch_size((80, 80)) == 1
+
+    def test_memory_that_lacks_for_one_metric_costs_no_score_of_the_others(self) -> None:
+        sizes: list[int] = []
+        group = [decoded(f"a{i}", level=i) for i in range(4)]
+        rows = self.scored(group, fake(means, "charbonnier"), greedy(1, sizes), fake(means, "lpips"))
+        assert [dict(row.scores) for row in rows] == [
+            dict.fromkeys(("charbonnier", "psnr", "lpips"), i) for i in range(4)
+        ]
+        assert max(sizes) == 4
+
+    def test_one_pair_that_does_not_fit_is_taken_in_smaller_pieces(self) -> None:
+        told: list[str] = []
+        tried: list[int | None] = []
+        metric = greedy_in_pieces(local.SMALLEST_PIECE, tried)
+        scorer = local.Scorer([metric], CPU, tell=told.append)
+        for i in range(2):
+            (row,) = scorer.rows(scorer.start([decoded(f"a{i}", 1024, 1024, level=9)]))
+            assert (row.name, row.status, row.scores["psnr"]) == (f"a{i}", "ok", 9)
+        assert told == ["the memory of cpu is short for 1024x1024: went on in smaller pieces"]
+        assert tried.count(local.SMALLEST_PIECE) == 2
+        assert tried[-2] == local.SMALLEST_PIECE  # remembered: the second pair is tried once
+
+    def test_pairs_of_a_batch_are_first_taken_apart_and_then_in_pieces(self) -> None:
+        told: list[str] = []
+        group = [decoded(f"a{i}", 512, 512, level=i) for i in range(3)]
+        rows = self.scored(group, greedy_in_pieces(local.SMALLEST_PIECE), greedy(2, name="lpips"), tell=told.append)
+        assert [dict(row.scores) for row in rows] == [{"psnr": i, "lpips": i} for i in range(3)]
+        assert [line.rpartition(": ")[2] for line in told] == [
+            "went on with fewer pairs at once",
+            "went on in smaller pieces",
+        ]
+
+    def test_a_pair_that_fits_in_no_piece_is_an_error_row_and_the_next_is_scored(self) -> None:
+        tried: list[int | None] = []
+        scorer = local.Scorer([greedy_in_pieces(100, tried)], CPU)
+        (large,) = scorer.rows(scorer.start([decoded("large", 1024, 1024)]))
+        assert (large.status, large.scores, large.width, large.height) == ("error", {}, 1024, 1024)
+        assert large.error == "a pair of 1024x1024 does not fit the memory of cpu; score it with fewer metrics (-m)"
+        assert tried[-1] == local.SMALLEST_PIECE
+        (small,) = scorer.rows(scorer.start([decoded("small", 8, 8, level=3)]))
+        assert (small.status, small.scores["psnr"]) == ("ok", 3)
+        assert tried[-1] == local.SMALLEST_PIECE  # and not less for ever
+
+    @pytest.mark.parametrize(
+        "size", [(300, 300), (1024, 512), (1000, 1000), (2048, 1024)], ids=lambda size: "{1}x{0}".format(*size)
+    )
+    def test_the_smallest_piece_is_tried_whatever_the_size_of_the_pair(self, size: tuple[int, int]) -> None:
+        (row,) = self.scored([decoded("a", *size, level=4)], greedy_in_pieces(local.SMALLEST_PIECE))
+        assert (row.status, dict(row.scores)) == ("ok", {"psnr": 4})
+
+    def test_pieces_only_ever_get_smaller(self) -> None:
+        tried: list[int | None] = []
+        self.scored([decoded("a", 2048, 2048)], greedy_in_pieces(local.SMALLEST_PIECE, tried))
+        assert tried == sorted(tried, key=lambda values: -(values or 0))
+
+    def test_in_a_batch_only_the_pairs_that_do_not_fit_become_error_rows(self) -> None:
+        def score(batch: Batch) -> torch.Tensor:
+            if (batch.prediction == 2).any():
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return means(batch)
+
+        rows = self.scored([decoded(f"a{i}", level=i) for i in range(5)], fake(score))
+        assert [row.status for row in rows] == ["ok", "ok", "error", "ok", "ok"]
+        assert [row.name for row in rows] == [f"a{i}" for i in range(5)]
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            RuntimeError("MPS backend out of memory (MPS allocated: 9.06 GB)"),
+            RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            MemoryError(),
+        ],
+        ids=["metal", "cublas", "cpu", "python"],
+    )
+    def test_every_device_has_its_own_words_for_it(self, error: Exception) -> None:
+        (row,) = self.scored([decoded("a")], failing(error))
+        assert "does not fit the memory" in row.error
+
+    def test_a_bug_in_a_metric_is_not_taken_for_a_bad_image(self) -> None:
+        with pytest.raises(RuntimeError, match="mat1"):
+            self.scored([decoded("a")], failing(RuntimeError("mat1 and mat2 shapes cannot be multiplied")))
 
 
-def test_decoding_runs_ahead_but_not_away(tmp_path: Path) -> None:
-    prediction, target = two_folders(tmp_path, 9, height=16, width=16)
-    pairs = find(prediction, target).pairs
-    with ThreadPoolExecutor(2) as pool:
-        submitted = 0
-        submit = pool.submit
+class TestDecodingAhead:
+    def submitted(self, pairs: Sequence[Pair], ahead: int) -> Iterator[int]:
+        """How many pairs were begun when each is handed out."""
+        with ThreadPoolExecutor(2) as pool:
+            count = 0
+            submit = pool.submit
 
-        def counting(*args: object) -> object:
-            nonlocal submitted
-            submitted += 1
-            return submit(*args)  # type: ignore[arg-type]
+            def counting(*args: object) -> object:
+                nonlocal count
+                count += 1
+                return submit(*args)  # type: ignore[arg-type]
 
-        pool.submit = counting  # type: ignore[method-assign,assignment]
-        work = local.decode_ahead(pairs, pool, "refuse", ahead=3)
+            pool.submit = counting  # type: ignore[method-assign,assignment]
+            for pair, item in zip(
+                pairs, local.decode_ahead(pairs, pool, "refuse", ahead=ahead), strict=True
+            ):  # each once, in order
+                assert isinstance(item, local.Decoded)
+                assert item.pair is pair
+                yield count
+
+    def test_it_runs_ahead_but_not_away(self, tmp_path: Path) -> None:
+        pairs = find(*two_folders(tmp_path, 9, height=16, width=16)).pairs
+        assert list(self.submitted(pairs, ahead=3)) == [4, 5, 6, 7, 8, 9, 9, 9, 9]
+
+    def test_fewer_pairs_are_ahead_when_they_are_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(local, "WAITING_PIXELS", 2 * 16 * 16)
+        pairs = find(*two_folders(tmp_path, 9, height=16, width=16)).pairs
+        begun = list(self.submitted(pairs, ahead=4))
+        waiting = [count - done for done, count in enumerate(begun, start=1)]
+        assert waiting == [2, 2, 2, 2, 2, 2, 2, 1, 0]
+
+    def test_one_pair_is_ahead_however_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(local, "WAITING_PIXELS", 10)
+        pairs = find(*two_folders(tmp_path, 4, height=16, width=16)).pairs
+        assert list(self.submitted(pairs, ahead=1)) == [2, 3, 4, 4]
+
+    def test_after_a_large_pair_as_many_as_before_are_ahead(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(local, "WAITING_PIXELS", 64 * 64)
+        two_folders(tmp_path, 10, height=8, width=8)
+        for side in ("prediction", "target"):
+            write(tmp_path / side / "im0.png", picture(0, 64, 64))
+        begun = list(self.submitted(find(tmp_path / "prediction", tmp_path / "target").pairs, ahead=4))
+        assert begun[5] == 10
+
+
+@pytest.fixture
+def four_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+def in_a_new_thread() -> int:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(torch.get_num_threads).result()
+
+
+@pytest.mark.usefixtures("four_threads")
+class TestTorchThreads:
+    """One for each thread while the engine works, and as before when it is done, however it ended."""
+
+    def run(self, root: Path, monkeypatch: pytest.MonkeyPatch, metric: Metric) -> Generator[Row]:
+        use(monkeypatch, metric)
+        pairs = find(*two_folders(root, 5, height=16, width=16)).pairs
+        work = local.score(pairs, ("psnr",), Settings(), local.Options("cpu", batch_size=1, workers=3))
+        assert isinstance(work, Generator)
+        return work
+
+    def test_one_while_it_works(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: set[int] = set()
+        gradients: set[bool] = set()
+
+        def score(batch: Batch) -> torch.Tensor:
+            def look(piece: int) -> None:
+                seen.add(torch.get_num_threads())
+                gradients.add(torch.is_grad_enabled())
+
+            pieces.each(look, range(20))
+            seen.add(torch.get_num_threads())
+            return means(batch)
+
+        assert len(list(self.run(tmp_path, monkeypatch, fake(score)))) == 5
+        assert seen == {1}
+        assert gradients == {False}
+
+    def test_the_workers_of_the_run_for_what_cannot_be_cut(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[int] = []
+
+        def score(batch: Batch) -> torch.Tensor:
+            for values in (2**20, 2**20 - 1):  # a team is not worth it for little
+                with pieces.torch_threads(values):
+                    seen.append(torch.get_num_threads())
+            seen.append(torch.get_num_threads())
+            return means(batch)
+
+        list(self.run(tmp_path, monkeypatch, fake(score)))
+        assert seen == [3, 1, 1] * 5
+
+    def test_as_before_when_it_is_done(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        list(self.run(tmp_path, monkeypatch, fake(means)))
+        assert (torch.get_num_threads(), in_a_new_thread()) == (4, 4)
+
+    def test_as_before_after_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        work = self.run(tmp_path, monkeypatch, failing(RuntimeError("a bug")))
+        with pytest.raises(RuntimeError, match="a bug"):
+            list(work)
+        assert (torch.get_num_threads(), in_a_new_thread()) == (4, 4)
+
+    def test_as_before_after_an_interrupt(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            list(self.run(tmp_path, monkeypatch, failing(KeyboardInterrupt())))
+        assert (torch.get_num_threads(), in_a_new_thread()) == (4, 4)
+
+    def test_as_before_when_it_is_closed_early(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        work = self.run(tmp_path, monkeypatch, fake(means))
         next(work)
-        assert submitted == 4
-        assert len(list(work)) == 8
-        assert submitted == 9
+        assert torch.get_num_threads() == 1
+        work.close()
+        assert (torch.get_num_threads(), in_a_new_thread()) == (4, 4)
+
+    def test_as_before_when_it_was_never_begun(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.run(tmp_path, monkeypatch, fake(means)).close()
+        assert (torch.get_num_threads(), in_a_new_thread()) == (4, 4)
+
+
+@pytest.mark.usefixtures("four_threads")
+def test_torch_threads_are_as_before_when_runs_overlap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run in a new thread that begins while another one works, and ends after it."""
+    use(monkeypatch, fake(means))
+    pairs = find(*two_folders(tmp_path, 3, height=16, width=16)).pairs
+    both_work, first_is_done = threading.Event(), threading.Event()
+
+    def work() -> Iterator[Row]:
+        return local.score(pairs, ("psnr",), Settings(), local.Options("cpu", batch_size=1, workers=2))
+
+    def second_run() -> int:
+        second = work()
+        next(second)
+        both_work.set()
+        first_is_done.wait(10)
+        list(second)
+        return torch.get_num_threads()
+
+    first = work()
+    next(first)
+    with ThreadPoolExecutor(1) as pool:
+        second = pool.submit(second_run)
+        both_work.wait(10)
+        list(first)
+        first_is_done.set()
+        assert second.result(10) == 4
+    assert (torch.get_num_threads(), in_a_new_thread()) == (4, 4)
+
+
+class TestLookahead:
+    """The order of work on a GPU, played on the CPU: one batch is started before the rows of the last are fetched."""
+
+    @pytest.fixture
+    def events(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        events: list[str] = []
+
+        class Watched(local.Scorer):
+            def __init__(self, metrics: Sequence[Metric], device: torch.device, *rest: Any) -> None:
+                assert device.type == "cuda"
+                super().__init__(metrics, CPU, *rest)
+                self.within = False  # what rows() starts when the memory is short
+
+            def start(self, group: list[local.Decoded]) -> local.Started:
+                if not self.within:
+                    events.append("start " + " ".join(item.pair.name for item in group))
+                return super().start(group)
+
+            def rows(self, started: local.Started) -> list[Row]:
+                outermost, self.within = not self.within, True
+                if outermost:
+                    events.append("rows " + " ".join(item.pair.name for item in started.group))
+                rows = super().rows(started)
+                self.within = not outermost
+                return rows
+
+        monkeypatch.setattr(local, "pick_device", lambda name: torch.device("cuda"))
+        monkeypatch.setattr(local, "Scorer", Watched)
+        return events
+
+    def test_a_batch_is_started_before_the_rows_of_the_last(
+        self, events: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        use(monkeypatch, fake(means))
+        pairs = find(*two_folders(tmp_path, 5, height=16, width=16)).pairs
+        rows = list(local.score(pairs, ("psnr",), Settings(), local.Options("cuda", batch_size=2)))
+        assert events == [*("start im0 im1", "start im2 im3", "rows im0 im1", "start im4", "rows im2 im3", "rows im4")]
+        assert [row.name for row in rows] == [pair.name for pair in pairs]
+        assert len({row.scores["psnr"] for row in rows}) == 5
+
+    def test_batches_that_do_not_fit_are_halved_with_another_on_its_way(
+        self, events: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[str] = []
+        use(monkeypatch, greedy(1))
+        pairs = find(*two_folders(tmp_path, 11, height=16, width=16)).pairs
+        work = local.score(pairs, ("psnr",), Settings(), local.Options("cuda", batch_size=4), told.append)
+        rows = list(work)
+        assert [(row.name, row.status) for row in rows] == [(pair.name, "ok") for pair in pairs]
+        assert told == ["the memory of cpu is short: went on with fewer pairs at once"]
+        assert events[-1] == "rows im10"  # the last three came one by one
+
+    def test_a_broken_file_does_not_hold_up_or_lose_a_batch(
+        self, events: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        use(monkeypatch, fake(means))
+        prediction, target = two_folders(tmp_path, 5, height=16, width=16)
+        (prediction / "im2.png").write_bytes(b"no image")
+        work = local.score(find(prediction, target).pairs, ("psnr",), Settings(), local.Options("cuda", batch_size=2))
+        rows = {row.name: row.status for row in work}
+        assert rows == {"im0": "ok", "im1": "ok", "im2": "error", "im3": "ok", "im4": "ok"}
+        assert events[-1].startswith("rows")

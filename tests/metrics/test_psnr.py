@@ -10,8 +10,8 @@ import skimage.metrics
 import torch
 
 from relight_eval.errors import ShapeError
-from relight_eval.metrics import metric as floor
 from relight_eval.metrics import psnr as module
+from relight_eval.metrics.pieces import resources
 from relight_eval.metrics.psnr import psnr
 from tests.metrics import references
 from tests.metrics.cases import (
@@ -19,6 +19,7 @@ from tests.metrics.cases import (
     PSNR_ATOL_DB,
     Pair,
     as_float64,
+    as_stored,
     each_case,
     field_pair,
     flat,
@@ -48,12 +49,13 @@ class TestProperties:
     def test_black_prediction_reaches_22_9_db_on_a_dark_target(self) -> None:
         assert score(module.metric(), (flat(32, 32, 0), noise(32, 32, 0, 31)))["psnr"] > 22.9
 
-    @pytest.mark.parametrize("strip_values", [1, 500, 2**17])
-    def test_strips_change_nothing(self, strip_values: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("piece_values", [1, 500, 2**17])
+    def test_pieces_change_nothing(self, piece_values: int) -> None:
         pairs = [CASES["noise-33x47"], CASES["bright-33x47"]]
         whole = np.array([references.psnr(*as_float64(pair)) for pair in pairs])
-        monkeypatch.setattr(floor, "STRIP_VALUES", strip_values)
-        np.testing.assert_allclose(psnr(*to_tensors(*pairs)), whole, atol=PSNR_ATOL_DB)
+        with resources(piece_values=piece_values):
+            computed = psnr(*as_stored(*pairs))
+        np.testing.assert_allclose(computed, whole, rtol=0, atol=PSNR_ATOL_DB)
 
     @pytest.mark.parametrize(
         ("prediction", "target"),
@@ -70,6 +72,11 @@ class TestValues:
     def test_reference(self, pair: Pair) -> None:
         expected = references.psnr(*as_float64(pair))
         assert score(module.metric(), pair) == pytest.approx({"psnr": expected}, abs=PSNR_ATOL_DB)
+
+    @each_case()
+    def test_reference_of_float32_images(self, pair: Pair) -> None:
+        expected = references.psnr(*as_float64(pair))
+        assert psnr(*to_tensors(pair)).item() == pytest.approx(expected, abs=3e-6)
 
     @each_case(case for case in CASES if not case.startswith("identical"))
     def test_skimage(self, pair: Pair) -> None:

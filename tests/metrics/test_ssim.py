@@ -1,4 +1,4 @@
-"""SSIM: the two means of one map, strips, the float64 reference, scikit-image and piq."""
+"""SSIM: the two means of one map, pieces, both programs of it, the float64 reference, scikit-image and piq."""
 
 from __future__ import annotations
 
@@ -9,14 +9,34 @@ import piq
 import pytest
 import skimage.metrics
 import torch
+from torch import Tensor
+from torch.nn.functional import pad
 
 from relight_eval.errors import ShapeError
-from relight_eval.metrics import metric as floor
 from relight_eval.metrics import ssim as module
-from relight_eval.metrics.metric import strips
-from relight_eval.metrics.ssim import WINDOW, padded_and_valid, padded_ssim, ssim
+from relight_eval.metrics.pieces import resources
+from relight_eval.metrics.ssim import C1, C2, HALF, padded_and_valid, padded_ssim, ssim
+from relight_eval.metrics.wavelets import even, haar
 from tests.metrics import references
-from tests.metrics.cases import ATOL, CASES, Pair, as_float64, each_case, field_pair, noise, score, to_tensors
+from tests.metrics.cases import (
+    ATOL,
+    CASES,
+    FLAT_PARTS,
+    SSIM_ATOL,
+    Pair,
+    as_float64,
+    as_stored,
+    each_case,
+    field_pair,
+    flat,
+    noise,
+    score,
+    to_tensors,
+    white_where,
+)
+
+# But for the hardest.
+USUAL = [case for case in CASES if not case.startswith(FLAT_PARTS)]
 
 
 class TestProperties:
@@ -49,10 +69,10 @@ class TestProperties:
         x, y = (torch.full((1, 3, 16, 16), value, dtype=torch.float64) for value in (a, b))
         assert ssim(x, y).item() == pytest.approx(luminance, abs=1e-10)
 
-    def test_result_is_float64_for_float32_images(self) -> None:
-        prediction, target = to_tensors(CASES["noise-16x16"])
-        assert ssim(prediction, target).dtype == torch.float64
-        assert padded_ssim(prediction, target, dtype=torch.float32).dtype == torch.float32
+    @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float32, torch.float64], ids=str)
+    def test_result_is_float64(self, dtype: torch.dtype) -> None:
+        image = torch.zeros(1, 3, 16, 16, dtype=dtype)
+        assert ssim(image, image).dtype == padded_ssim(image, image).dtype == torch.float64
 
     @pytest.mark.parametrize(
         ("height", "width"), [(10, 20), (20, 10), (10, 10), (5, 40), (1, 1)], ids=lambda side: str(side)
@@ -61,7 +81,7 @@ class TestProperties:
         pair = noise(height, width), noise(height, width, seed=1)
         padded, valid = padded_and_valid(*to_tensors(pair))
         assert math.isnan(valid.item())
-        assert padded.item() == pytest.approx(references.ssim_padded(*as_float64(pair)), abs=1e-6)
+        assert padded.item() == pytest.approx(references.ssim_padded(*as_float64(pair)), abs=5e-6)
 
     def test_min_side_is_the_window(self) -> None:
         pair = noise(11, 11), noise(11, 11, seed=1)
@@ -79,38 +99,159 @@ class TestProperties:
             function(torch.zeros(prediction), torch.zeros(target))
 
 
-class TestStrips:
-    @pytest.mark.parametrize("strip_values", [1, 10_000, 2**17])
+class TestPieces:
+    @pytest.mark.parametrize("piece_values", [1, 1500, 2**17])
     @pytest.mark.parametrize("case", ["noise-64x64", "bright-33x47", "close-48x33", "noise-16x16"])
-    def test_the_same_scores_for_every_strip(
-        self, case: str, strip_values: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_the_same_scores_for_every_piece(self, case: str, piece_values: int) -> None:
         pairs = [CASES[case], CASES[case][::-1]]
-        monkeypatch.setattr(floor, "STRIP_VALUES", 2**40)
-        whole = padded_and_valid(*to_tensors(*pairs))
-        monkeypatch.setattr(floor, "STRIP_VALUES", strip_values)
-        for cut, uncut in zip(padded_and_valid(*to_tensors(*pairs)), whole, strict=True):
-            np.testing.assert_allclose(cut, uncut, rtol=1e-12)
+        for feed, rtol in ((as_stored, SSIM_ATOL), (lambda *of: [side.double() for side in to_tensors(*of)], 1e-12)):
+            with resources(piece_values=2**40):
+                whole = padded_and_valid(*feed(*pairs))
+            with resources(piece_values=piece_values):
+                in_parts = padded_and_valid(*feed(*pairs))
+            for cut, uncut in zip(in_parts, whole, strict=True):
+                np.testing.assert_allclose(cut, uncut, rtol=rtol)
 
-    def test_every_window_of_rows_comes_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(floor, "STRIP_VALUES", 1)
-        rows = torch.arange(64.0).view(1, 1, 64, 1).expand(1, 3, 64, 5)
-        cut = list(strips(rows, -rows, dtype=torch.float64, halo=WINDOW - 1))
-        assert len(cut) > 2
-        windows = []
-        for top, prediction, target in cut:
-            assert prediction.dtype == torch.float64
-            assert torch.equal(prediction, -target)
-            assert prediction[0, 0, 0, 0] == top
-            windows += [tuple(window) for window in prediction[0, 0, :, 0].unfold(0, WINDOW, 1).tolist()]
-        assert windows == [tuple(range(top, top + WINDOW)) for top in range(64 - WINDOW + 1)]
+    @pytest.mark.parametrize("height", [*range(11, 27), 40, 41, 45, 46])
+    def test_valid_windows_at_every_seam(self, height: int) -> None:
+        """Pieces of 20 rows: the valid windows of one may begin or end in another."""
+        pair = noise(height, 12), noise(height, 12, seed=1)
+        with resources(piece_values=1):
+            padded, valid = padded_and_valid(*as_stored(pair))
+        assert valid.item() == pytest.approx(references.ssim(*as_float64(pair)), abs=SSIM_ATOL)
+        assert padded.item() == pytest.approx(references.ssim_padded(*as_float64(pair)), abs=SSIM_ATOL)
+
+
+def both_maps(x: Tensor, y: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """What frame-analytics computes, and what the portable program computes in float64."""
+    native = module._native_ssim_map(x.float(), y.float(), scale)
+    portable = module._portable_ssim_map(x.double(), y.double(), C1 * scale**2, C2 * scale**2)
+    assert native.shape == portable.shape
+    return native, portable
+
+
+class TestBothPrograms:
+    """frame-analytics' kernel and the portable one: other formulas, other order, one value."""
+
+    @each_case(USUAL)
+    @pytest.mark.parametrize("scale", [1.0, 255.0], ids="scale_{:g}".format)
+    def test_of_images(self, pair: Pair, scale: float) -> None:
+        x, y = (pad(side * (scale / 255), (HALF,) * 4) for side in as_stored(pair))
+        native, portable = both_maps(x, y, scale)
+        assert native.mean().item() == pytest.approx(portable.mean().item(), abs=SSIM_ATOL)
+        float32 = module._portable_ssim_map(x, y, C1 * scale**2, C2 * scale**2)
+        assert float32.mean().item() == pytest.approx(portable.mean().item(), abs=SSIM_ATOL)
+
+    @each_case(case for case in CASES if case.startswith(FLAT_PARTS))
+    @pytest.mark.parametrize("scale", [1.0, 255.0], ids="scale_{:g}".format)
+    def test_of_flat_parts(self, pair: Pair, scale: float) -> None:
+        x, y = (pad(side * (scale / 255), (HALF,) * 4) for side in as_stored(pair))
+        native, portable = both_maps(x, y, scale)
+        assert native.mean().item() == pytest.approx(portable.mean().item(), abs=ATOL)
+
+    @each_case(USUAL, smallest=16)
+    def test_of_bands(self, pair: Pair) -> None:
+        """Of any sign, around zero, and up to 2."""
+        for bands in zip(*(haar(even(side.double() / 255)) for side in as_stored(pair)), strict=True):
+            native, portable = both_maps(*(pad(band, (HALF,) * 4) for band in bands), 1.0)
+            assert native.mean().item() == pytest.approx(portable.mean().item(), abs=SSIM_ATOL)
+
+    @pytest.mark.parametrize("offset", [-3.0, -0.5, -1e-3, -1e-6, 0.0, 1e-6, 1e-3, 0.5, 3.0], ids="mean_{}".format)
+    def test_of_every_mean(self, offset: float) -> None:
+        """Also of the smallest, half of which cannot be taken as the kernel's range."""
+        x, y = (side - 0.5 + offset for side in to_tensors(CASES["noise-48x33"]))
+        native, portable = both_maps(x, y, 1.0)
+        torch.testing.assert_close(native.double(), portable, rtol=0, atol=1e-5)
+        assert native.mean().item() == pytest.approx(portable.mean().item(), abs=SSIM_ATOL)
+
+    @pytest.mark.parametrize("scale", [1.0, 255.0], ids="scale_{:g}".format)
+    @pytest.mark.parametrize("level", [0.0, 0.3, 1.0])
+    def test_identical_is_exactly_1_at_every_place(self, level: float, scale: float) -> None:
+        for x in (torch.full((1, 3, 16, 16), level * scale), scale * level * to_tensors(CASES["noise-16x16"])[0]):
+            native = module._native_ssim_map(x, x.clone(), scale)
+            assert native.shape == (1, 3, 6, 6)
+            assert torch.equal(native, torch.ones_like(native))
+            assert ssim(x / scale, x.clone() / scale).item() == 1.0
+
+    @pytest.mark.parametrize(
+        ("dtype", "gradient", "expected"),
+        [
+            (torch.uint8, False, "native"),
+            (torch.float16, False, "native"),
+            (torch.float32, False, "native"),
+            (torch.float64, False, "portable"),
+            (torch.float32, True, "portable"),
+        ],
+        ids=str,
+    )
+    def test_which_is_used(
+        self, dtype: torch.dtype, gradient: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        used = []
+        monkeypatch.setattr(module, "has_kernels", lambda device: True, raising=False)
+        for name in ("native", "portable"):
+            function = getattr(module, f"_{name}_ssim_map")
+            spy = lambda *args, name=name, function=function: (used.append(name), function(*args))[1]  # noqa: E731
+            monkeypatch.setattr(module, f"_{name}_ssim_map", spy)
+        image, other = (tensor.to(dtype) for tensor in to_tensors(CASES["noise-16x16"]))
+        ssim(image.requires_grad_() if gradient else image, other)
+        assert set(used) == {expected}
+        if gradient:
+            used.clear()
+            with torch.no_grad():
+                ssim(image, other)
+            assert set(used) == {"native"}
+
+    @pytest.mark.parametrize("side", [0, 1], ids=["prediction", "target"])
+    def test_gradient(self, side: int) -> None:
+        """In pieces, for either image, against central differences, and in float32 that of float64."""
+        pair = CASES["noise-19x17"]
+        gradients = {}
+        for dtype in (torch.float32, torch.float64):
+            images = [image.to(dtype) for image in to_tensors(pair)]
+            images[side].requires_grad_()
+            with resources(piece_values=1):
+                value = ssim(*images)
+            value.sum().backward()
+            assert value.item() == pytest.approx(references.ssim(*as_float64(pair)), abs=SSIM_ATOL)
+            gradients[dtype] = images[side].grad.double()
+        largest = gradients[torch.float64].abs().max().item()
+        torch.testing.assert_close(gradients[torch.float32], gradients[torch.float64], rtol=0, atol=1e-5 * largest)
+        direction = torch.randn(images[side].shape, generator=torch.manual_seed(5), dtype=torch.float64)
+        ahead, behind = (
+            ssim(*(image.detach() + sign * 1e-6 * direction * (i == side) for i, image in enumerate(images))).item()
+            for sign in (1, -1)
+        )
+        along = (gradients[torch.float64] * direction).sum().item()
+        assert along == pytest.approx((ahead - behind) / 2e-6, rel=1e-6)
+
+
+FLAT_PAIRS: dict[str, Pair] = {
+    "dark_and_bright": (flat(32, 32, 64), flat(32, 32, 200)),
+    "two_parts": (
+        white_where(32, 64, lambda i, j: j < 32) // 255 * 136 + 64,
+        white_where(32, 64, lambda i, j: j >= 32) // 255 * 136 + 64,
+    ),
+}
+
+
+@pytest.mark.parametrize("pair", FLAT_PAIRS.values(), ids=FLAT_PAIRS.keys())
+def test_flat_against_another_flat(pair: Pair) -> None:
+    """C2 is 9e-4, and what is left of E[x²] − E[x]² where there is no variance is compared with it."""
+    assert score(module.metric(), pair)["ssim"] == pytest.approx(references.ssim(*as_float64(pair)), abs=ATOL)
 
 
 class TestValues:
-    @each_case(smallest=11)
+    @each_case(USUAL, smallest=11)
     def test_reference(self, pair: Pair) -> None:
         expected = references.ssim(*as_float64(pair))
-        assert score(module.metric(), pair) == pytest.approx({"ssim": expected}, abs=ATOL)
+        assert score(module.metric(), pair) == pytest.approx({"ssim": expected}, abs=SSIM_ATOL)
+        assert ssim(*to_tensors(pair)).item() == pytest.approx(expected, abs=SSIM_ATOL)
+
+    @each_case((case for case in CASES if case.startswith(FLAT_PARTS)), smallest=11)
+    def test_reference_of_flat_parts(self, pair: Pair) -> None:
+        expected = references.ssim(*as_float64(pair))
+        assert score(module.metric(), pair) == pytest.approx({"ssim": expected}, abs=5e-6)
 
     @each_case(smallest=11)
     def test_skimage(self, pair: Pair) -> None:

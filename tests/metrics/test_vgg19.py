@@ -1,7 +1,10 @@
-"""VGG19 distance: presets, chunks, the float64 reference and torchvision's own network, on random weights."""
+"""VGG19 distance: presets, tiles, strips, the float64 reference and torchvision's network, on random weights."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,9 @@ import torch
 from torchvision.models import vgg
 
 from relight_eval.errors import ShapeError
+from relight_eval.metrics import Batch, vgg19_cpu
 from relight_eval.metrics import vgg19 as module
+from relight_eval.metrics.pieces import Window, resources
 from relight_eval.metrics.vgg19 import VGG19Features, layer_distances, weighted
 from relight_eval.weights import VGG19Weights, load
 from tests.metrics import references
@@ -18,19 +23,21 @@ from tests.metrics.cases import (
     VGG19_RTOL,
     Pair,
     as_float64,
+    as_stored,
     each_case,
     noise,
     score,
-    scores,
     to_tensors,
 )
 
 CPU = torch.device("cpu")
 LAYERS = ("relu1_1", "relu2_1", "relu3_1")
 
-# The closest pairs differ by one level. There, what float32 rounds off the pixels alone (3e-8 of 0.004) is 1e-5 of
-# the distance, and the features add to it.
+# The closest pairs differ by one level: the digits of a distance of 0.004 are those of its own, not of the features.
 CLOSEST = ("bright_flat", "bright_one_level", "bright_close")
+
+# What holds for the others: three times the largest error that was seen.
+USUAL_RTOL = 1e-6
 
 
 @pytest.fixture(scope="module")
@@ -103,27 +110,185 @@ class TestProperties:
             layer_distances(VGG19Features(weights), torch.zeros(prediction), torch.zeros(target))
 
 
-CHUNKED = [CASES[f"{content}-19x17"] for content in ("noise", "dark", "halves", "identical", "bright")]
+SMALL_TILES = [16, 20, 32]
+SIZES = [
+    pytest.param(47, 33, id="odd"),
+    pytest.param(17, 19, id="a few pixels more than a tile"),
+    pytest.param(9, 6, id="smaller than a tile"),
+    pytest.param(16, 16, id="exactly 16"),
+    pytest.param(32, 32, id="exactly 32"),
+    pytest.param(33, 17, id="last tile of one pixel"),
+    pytest.param(21, 41, id="last tile of one pixel, of 20"),
+    pytest.param(4, 200, id="flat"),
+    pytest.param(200, 4, id="high"),
+]
 
 
-class TestChunks:
-    @pytest.mark.parametrize("chunk_pixels", [1, 2 * 17 * 19, 10**9])
-    def test_change_nothing(self, chunk_pixels: int, weights: VGG19Weights, monkeypatch: pytest.MonkeyPatch) -> None:
-        sizes = []
-        inner = module.layer_distances
+def noisy(height: int, width: int) -> Pair:
+    return noise(height, width), noise(height, width, seed=1)
 
-        def counted(features: VGG19Features, prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-            sizes.append(len(prediction))
-            return inner(features, prediction, target)
 
-        monkeypatch.setattr(module, "layer_distances", counted)
-        monkeypatch.setattr(module, "CHUNK_PIXELS", chunk_pixels)
-        computed = scores(module.metric(weights, "s3net", CPU), *CHUNKED)
-        assert sizes == {1: [1] * 5, 2 * 17 * 19: [2, 2, 1], 10**9: [5]}[chunk_pixels]
-        for columns, pair in zip(computed, CHUNKED, strict=True):
-            assert columns == pytest.approx(
-                references.vgg19(*as_float64(pair), weights.tensors), rel=VGG19_RTOL, abs=1e-12
-            )
+class TestTiles:
+    """Tiles overlap by as much as a feature sees, and every feature is counted in one of them."""
+
+    @pytest.mark.parametrize("side", SMALL_TILES, ids="side_{}".format)
+    @pytest.mark.parametrize(("height", "width"), SIZES)
+    def test_reference(
+        self, height: int, width: int, side: int, weights: VGG19Weights, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "TILE_SIDE", side)
+        pair = noisy(height, width)
+        computed = score(module.metric(weights, "s3net", CPU), pair)
+        assert computed == pytest.approx(references.vgg19(*as_float64(pair), weights.tensors), rel=USUAL_RTOL)
+
+    @pytest.mark.parametrize("side", SMALL_TILES, ids="side_{}".format)
+    def test_of_the_program_for_other_devices(
+        self, side: int, weights: VGG19Weights, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "TILE_SIDE", side)
+        features, (prediction, target) = VGG19Features(weights), as_stored(noisy(47, 33), noisy(47, 33)[::-1])
+
+        def sums_of_tile(p: torch.Tensor, t: torch.Tensor, window: Window) -> torch.Tensor:
+            return module.layer_sums(features, p, t, window)
+
+        with torch.no_grad():
+            tiled = module._means(module._tiled_sums(sums_of_tile, prediction, target), 47, 33)
+            whole = layer_distances(features, prediction, target)
+        torch.testing.assert_close(tiled.double(), whole.double(), rtol=USUAL_RTOL, atol=0)
+
+    def test_where_memory_is_short(self, weights: VGG19Weights) -> None:
+        pair = noisy(47, 33)
+        with resources(piece_values=20 * 20):
+            computed = score(module.metric(weights, "s3net", CPU), pair)
+        assert computed == pytest.approx(references.vgg19(*as_float64(pair), weights.tensors), rel=USUAL_RTOL)
+
+    def test_size_of_a_tile(self, weights: VGG19Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing larger than its side and two margins is in memory at once."""
+        sizes = set()
+
+        def sums_of_tile(p: torch.Tensor, t: torch.Tensor, window: Window) -> torch.Tensor:
+            sizes.add(tuple(p.shape))
+            return torch.zeros(len(p), 3)
+
+        with resources(piece_values=17 * 18):
+            module._tiled_sums(sums_of_tile, *as_stored(noisy(60, 16), noisy(60, 16)))
+        assert sizes == {(1, 3, 28, 16), (1, 3, 40, 16), (1, 3, 24, 16)}
+
+    def test_less_margin_would_be_wrong(self, weights: VGG19Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A feature of relu3_1 sees ten pixels around its own; tiles stay aligned for multiples of 4 only."""
+        monkeypatch.setattr(module, "TILE_SIDE", 16)
+        monkeypatch.setattr(module, "MARGIN", 8)
+        pair = noisy(47, 33)
+        computed = score(module.metric(weights, "s3net", CPU), pair)
+        expected = references.vgg19(*as_float64(pair), weights.tensors)
+        assert computed["vgg19_relu3_1"] != pytest.approx(expected["vgg19_relu3_1"], rel=1e-3)
+        assert computed["vgg19_relu1_1"] == pytest.approx(expected["vgg19_relu1_1"], rel=USUAL_RTOL)
+
+
+class TestStrips:
+    """Of the program for CPUs."""
+
+    @pytest.mark.parametrize("strip_values", [1, 64 * 33 * 7, 2**20], ids="strips_of_{}".format)
+    @pytest.mark.parametrize(
+        ("height", "width"), [(47, 33), (45, 33), (4, 4), (5, 7), (6, 60), (7, 5), (34, 9)], ids=str
+    )
+    def test_reference(
+        self, height: int, width: int, strip_values: int, weights: VGG19Weights, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """From four rows to the whole; the last may have one row, whose half is none."""
+        monkeypatch.setattr(vgg19_cpu, "STRIP_VALUES", strip_values)
+        pair = noisy(height, width)
+        computed = score(module.metric(weights, "s3net", CPU), pair)
+        assert computed == pytest.approx(references.vgg19(*as_float64(pair), weights.tensors), rel=USUAL_RTOL)
+
+    @pytest.mark.parametrize(
+        ("height", "width"), [(17, 1024), (66, 512), (1025, 16)], ids=["stage 1", "stage 2", "narrow"]
+    )
+    def test_last_strip_of_one_row_as_it_comes(self, height: int, width: int, weights: VGG19Weights) -> None:
+        pair = noisy(height, width)
+        computed = score(module.metric(weights, "s3net", CPU), pair)
+        exact = layer_distances(VGG19Features(weights).double(), *as_stored(pair))[0].tolist()
+        assert [computed[f"vgg19_{layer}"] for layer in LAYERS] == pytest.approx(exact, rel=USUAL_RTOL)
+
+    @pytest.mark.parametrize("preset", module.PRESETS)
+    @pytest.mark.parametrize("strip_values", [1, 2**20], ids="strips_of_{}".format)
+    @pytest.mark.parametrize(
+        "window",
+        [Window(slice(0, 31), slice(0, 22)), Window(slice(12, 28), slice(12, 22)), Window(slice(0, 4), slice(4, 8))],
+        ids=["whole", "inner", "corner"],
+    )
+    def test_sums_are_those_of_the_program_for_other_devices(
+        self,
+        window: Window,
+        strip_values: int,
+        preset: str,
+        weights: VGG19Weights,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(vgg19_cpu, "STRIP_VALUES", strip_values)
+        features = VGG19Features(weights, preset)
+        close = noise(31, 22, 230, 232), noise(31, 22, 230, 232, seed=1)
+        for pair, rtol in ((noisy(31, 22), 2e-6), (close, 5e-5)):  # few features: little averages out
+            with torch.no_grad():
+                here = module._on_cpu(features)(*as_stored(pair), window)
+                elsewhere = module.layer_sums(features, *as_stored(pair), window)
+                exact = module.layer_sums(VGG19Features(weights, preset).double(), *as_stored(pair), window)
+            assert here.shape == elsewhere.shape == (1, 3)
+            torch.testing.assert_close(here.double(), exact, rtol=rtol, atol=0)
+            torch.testing.assert_close(elsewhere.double(), exact, rtol=rtol, atol=0)
+
+
+class TestThreads:
+    @pytest.fixture
+    def pool(self) -> Iterator[Executor]:
+        with ThreadPoolExecutor(3) as threads:
+            yield threads
+
+    @pytest.mark.parametrize("count", [1, 4], ids="pairs_{}".format)
+    @pytest.mark.parametrize("side", [16, 1024], ids="side_{}".format)
+    @pytest.mark.parametrize("strip_values", [1, 2**20], ids="strips_of_{}".format)
+    def test_change_nothing(
+        self,
+        count: int,
+        side: int,
+        strip_values: int,
+        pool: Executor,
+        weights: VGG19Weights,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Not a digit: whether they share the strips of one pair or have a pair each."""
+        monkeypatch.setattr(vgg19_cpu, "STRIP_VALUES", strip_values)
+        monkeypatch.setattr(module, "TILE_SIDE", side)
+        metric = module.metric(weights, "s3net", CPU)
+        batch = Batch(*as_stored(*[(noise(23, 19, seed=i), noise(23, 19, seed=i + 9)) for i in range(count)]))
+        alone = metric.score(batch)
+        for _ in range(3):
+            with resources(pool=pool, threads=3):
+                assert torch.equal(metric.score(batch), alone)
+
+
+class TestHalfPrecision:
+    """What a GPU does by default, on a CPU: the features' differences keep their digits in half precision."""
+
+    @pytest.mark.parametrize("preset", module.PRESETS)
+    @pytest.mark.parametrize(
+        ("dtype", "tolerance"), [(torch.float16, 4e-3), (torch.bfloat16, 2e-2)], ids=["float16", "bfloat16"]
+    )
+    @each_case(["noise-33x47", "bright_close-48x33", "dark-19x17", "black_white-16x16", "stripes-48x33"])
+    def test_is_near(
+        self, pair: Pair, dtype: torch.dtype, tolerance: float, preset: str, weights: VGG19Weights
+    ) -> None:
+        with torch.no_grad():
+            distances = layer_distances(VGG19Features(weights, preset).to(dtype), *as_stored(pair))
+        assert distances.dtype == torch.float32
+        expected = references.vgg19(*as_float64(pair), weights.tensors, preset)
+        assert distances[0].tolist() == pytest.approx([expected[f"vgg19_{layer}"] for layer in LAYERS], rel=tolerance)
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+    def test_identical_is_exactly_0(self, dtype: torch.dtype, weights: VGG19Weights) -> None:
+        image, _ = as_stored(CASES["noise-19x17"])
+        with torch.no_grad():
+            assert layer_distances(VGG19Features(weights).to(dtype), image, image.clone()).tolist() == [[0, 0, 0]]
 
 
 def torchvision_distances(pair: Pair, weights: VGG19Weights, preset: str) -> dict[str, float]:
@@ -136,7 +301,7 @@ def torchvision_distances(pair: Pair, weights: VGG19Weights, preset: str) -> dic
         torch.tensor([[0.485], [0.456], [0.406]])[..., None].double(),
         torch.tensor([[0.229], [0.224], [0.225]])[..., None].double(),
     )
-    x = (torch.cat([image.double() for image in to_tensors(pair)]) - mean) / deviation
+    x = (torch.cat([image.double() / 255 for image in as_stored(pair)]) - mean) / deviation
     layers = {}
     with torch.no_grad():
         for index, layer in enumerate(features):
@@ -152,13 +317,31 @@ class TestValues:
     def test_reference(self, pair: Pair, weights: VGG19Weights) -> None:
         computed = score(module.metric(weights, "s3net", CPU), pair)
         expected = references.vgg19(*as_float64(pair), weights.tensors)
-        assert computed == pytest.approx(expected, rel=VGG19_RTOL, abs=1e-12)
+        assert computed == pytest.approx(expected, rel=USUAL_RTOL, abs=1e-12)
 
     @each_case((case for case in CASES if case.startswith(CLOSEST)), largest=48)
     def test_reference_of_the_closest_pairs(self, pair: Pair, weights: VGG19Weights) -> None:
         computed = score(module.metric(weights, "s3net", CPU), pair)
         expected = references.vgg19(*as_float64(pair), weights.tensors)
-        assert computed == pytest.approx(expected, rel=VGG19_RTOL, abs=5e-7)
+        assert computed == pytest.approx(expected, rel=VGG19_RTOL)
+
+    @each_case((case for case in CASES if case.startswith(CLOSEST)), largest=48)
+    @pytest.mark.parametrize("with_gradient", [False, True], ids=["no_gradient", "gradient"])
+    def test_reference_of_the_closest_floats(self, pair: Pair, with_gradient: bool, weights: VGG19Weights) -> None:
+        """As a model has them, rounded to float32: 3e-8 of a difference of 0.004, which is 1e-5 of it."""
+        with nullcontext() if with_gradient else torch.no_grad():
+            computed = layer_distances(VGG19Features(weights), *to_tensors(pair))[0].tolist()
+        expected = references.vgg19(*as_float64(pair), weights.tensors)
+        assert computed == pytest.approx([expected[f"vgg19_{layer}"] for layer in LAYERS], rel=2e-5)
+
+    @each_case((case for case in CASES if case.startswith(CLOSEST)), largest=48)
+    @pytest.mark.parametrize("preset", ["drn", "imagenet"])
+    def test_reference_of_the_closest_pairs_of_every_preset(
+        self, pair: Pair, preset: str, weights: VGG19Weights
+    ) -> None:
+        computed = score(module.metric(weights, preset, CPU), pair)
+        expected = references.vgg19(*as_float64(pair), weights.tensors, preset)
+        assert computed == pytest.approx(expected, rel=3e-5)
 
     @each_case(["noise-33x47", "bright-16x16", "black-19x17", "stripes-48x33", "black_white-16x16"])
     @pytest.mark.parametrize("preset", ["s3net", "drn", "imagenet"])
@@ -166,5 +349,5 @@ class TestValues:
         """torchvision 0.29.1, run by this test."""
         computed = score(module.metric(weights, preset, CPU), pair)
         expected = references.vgg19(*as_float64(pair), weights.tensors, preset)
-        assert computed == pytest.approx(expected, rel=VGG19_RTOL)
-        assert computed == pytest.approx(torchvision_distances(pair, weights, preset), rel=VGG19_RTOL)
+        assert computed == pytest.approx(expected, rel=USUAL_RTOL)
+        assert computed == pytest.approx(torchvision_distances(pair, weights, preset), rel=USUAL_RTOL)

@@ -10,13 +10,17 @@ import torch
 
 from relight_eval.errors import ShapeError
 from relight_eval.metrics import wssim as module
+from relight_eval.metrics.pieces import resources
 from relight_eval.metrics.wssim import band_ssims, band_weights, wssim_loss
 from tests.metrics import references
 from tests.metrics.cases import (
     ATOL,
     CASES,
+    FLAT_PARTS,
+    SSIM_ATOL,
     Pair,
     as_float64,
+    as_stored,
     each_case,
     field_pair,
     flat,
@@ -87,7 +91,7 @@ class TestProperties:
 
     @pytest.mark.parametrize("case", ["noise-33x47", "dark-16x16", "halves-48x33"])
     def test_loss_is_minus_two_scores(self, case: str) -> None:
-        loss = wssim_loss(*to_tensors(CASES[case])).item()
+        loss = wssim_loss(*as_stored(CASES[case])).item()
         assert loss == pytest.approx(-2 * score(default(), CASES[case])["wssim"], rel=1e-14)
         assert loss == pytest.approx(references.wssim(*as_float64(CASES[case]))["loss"], abs=ATOL)
 
@@ -169,9 +173,22 @@ class TestSmallImages:
 
 
 class TestValues:
-    @each_case()
+    @each_case(case for case in CASES if not case.startswith(FLAT_PARTS))
     def test_reference(self, pair: Pair) -> None:
+        assert score(default(), pair) == pytest.approx(expected(pair), abs=SSIM_ATOL)
+
+    @each_case(case for case in CASES if case.startswith(FLAT_PARTS))
+    def test_reference_of_flat_parts(self, pair: Pair) -> None:
         assert score(default(), pair) == pytest.approx(expected(pair), abs=ATOL)
+
+    @pytest.mark.parametrize(("height", "width"), [(83, 12), (84, 13), (121, 9), (122, 40)], ids=str)
+    @pytest.mark.parametrize("levels", [1, 2, 3], ids="levels_{}".format)
+    def test_reference_of_several_pieces(self, levels: int, height: int, width: int) -> None:
+        """The pieces of W-SSIM have at least 40 rows; LL is put together of them for the next level."""
+        pair = noise(height, width), noise(height, width, seed=1)
+        with resources(piece_values=1):
+            computed = score(module.metric("haar", levels, 0.7), pair)
+        assert computed == pytest.approx(expected(pair, levels=levels), abs=SSIM_ATOL)
 
     @each_case(["noise-33x47", "bright-16x16", "stripes-19x17", "black-48x33", "bright_close-19x17"])
     @pytest.mark.parametrize(
@@ -179,17 +196,29 @@ class TestValues:
     )
     def test_reference_of_other_settings(self, pair: Pair, wavelet: str, levels: int, ratio: float) -> None:
         computed = score(module.metric(wavelet, levels, ratio), pair)
-        assert computed == pytest.approx(expected(pair, wavelet, levels, ratio), abs=ATOL)
+        assert computed == pytest.approx(expected(pair, wavelet, levels, ratio), abs=SSIM_ATOL)
 
-    def test_float64_where_float32_is_not_enough(self) -> None:
-        """Why the score is computed in float64: a bright pair, whose LL2 cancels in float32."""
-        pair = CASES["bright-64x64"]
+    @each_case(["noise-33x47", "halves-64x64", "bright_flat-19x17", "black_white-48x33"])
+    @pytest.mark.parametrize("wavelet", ["haar", "db2"])
+    def test_reference_of_float64_images(self, pair: Pair, wavelet: str) -> None:
+        """Which are computed in float64."""
+        images = [torch.from_numpy(image.transpose(2, 0, 1).copy())[None] for image in as_float64(pair)]
+        computed = {f"wssim_{band}": ssim.item() for band, ssim in band_ssims(*images, wavelet=wavelet).items()}
+        columns = expected(pair, wavelet)
+        del columns["wssim"], columns["wssim_full"]
+        assert computed == pytest.approx(columns, abs=1e-9)
+
+    def test_a_band_that_cancels(self) -> None:
+        """The LL2 of a bright pair, whose variance is a millionth of its mean square."""
+        pair = CASES["bright_close-64x64"]
         reference = references.wssim(*as_float64(pair))["wssim_ll2"]
-        exact, rounded = (
-            band_ssims(*to_tensors(pair), dtype=dtype)["ll2"].item() for dtype in (torch.float64, torch.float32)
-        )
-        assert abs(exact - reference) < 1e-6
-        assert abs(rounded - reference) > 1e-6
+        for feed in (as_stored, to_tensors):
+            assert band_ssims(*feed(pair))["ll2"].item() == pytest.approx(reference, abs=SSIM_ATOL)
+
+    def test_flat_against_another_flat(self) -> None:
+        """C2 is 9e-4, and what is left of E[x²] − E[x]² where there is no variance is compared with it."""
+        pair = flat(64, 64, 64), flat(64, 64, 200)
+        assert score(default(), pair) == pytest.approx(expected(pair), abs=ATOL)
 
     def test_field_numbers(self) -> None:
         """The project's reference numbers, from the published code of W-SSIM's authors and another program."""
