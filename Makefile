@@ -18,8 +18,9 @@ lint: .venv/installed-dev  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/installed  ## where the time of a run goes, stage by stage
-	$(BIN)/python -m tests.benchmarks.bench
+bench: .venv/installed  ## measure time and memory against the bars, about 12 minutes, write bench.json
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(BIN)/python -m tests.benchmarks.bench --json bench.json
 
 samples: .venv/installed  ## render sample_images/ again (needs Mitsuba, takes minutes)
 	$(BIN)/python -m pip install --quiet -e '.[samples]'
