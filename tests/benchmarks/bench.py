@@ -45,10 +45,13 @@ def main() -> None:
         if asked.quick:
             b.notes.append("--quick: images of an eighth of the side, so that the bars say nothing")
         cases = _cases(asked, b)
-        for name, case in cases.items():
-            b.say(f"{name}: {case.__doc__}")
-            case(b)
-        b.say("done")
+        try:
+            for name, case in cases.items():
+                b.say(f"{name}: {case.__doc__}")
+                case(b)
+            b.say("done")
+        except KeyboardInterrupt:
+            b.notes.append("interrupted: what follows is what was measured until then")
         found = bars(b)
         _print(b, found, console)
         if asked.json:
