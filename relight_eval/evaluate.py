@@ -137,7 +137,7 @@ def _signature(names: tuple[str, ...], settings: Settings, options: Options) -> 
         **measures.protocol(names, settings),
         "input": f"srgb,8bit,alpha={options.alpha}",
         "pairing": "stem",
-        "precision": measures.PRECISIONS[_precision(settings, options)],
+        "precision": measures.PRECISIONS[_precision(settings, options) if "vgg19" in names else "exact"],
         "device": options.device,
         "torch": torch.__version__,
         "pillow": PIL.__version__,

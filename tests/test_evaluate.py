@@ -142,8 +142,8 @@ class TestPrecision:
     @pytest.mark.parametrize(
         ("asked_for", "signed", "half"),
         [
-            (None, "fast,vgg19=fp16,error~1e-4", True),
-            ("fast", "fast,vgg19=fp16,error~1e-4", True),
+            (None, "fast,vgg19=fp16,error<=1e-3", True),
+            ("fast", "fast,vgg19=fp16,error<=1e-3", True),
             ("exact", "exact", False),
         ],
         ids=["default", "fast", "exact"],
@@ -173,6 +173,12 @@ class TestPrecision:
         assert (results.signature["precision"], results.signature["device"]) == (signed, device)
         assert built == [half]
         assert not results.warnings
+
+    def test_without_vgg19_all_is_exact(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(evaluate_module, "pick_device", torch.device)
+        monkeypatch.setitem(ENGINES, "local", lambda *_: iter(()))  # type: ignore[arg-type,misc]
+        results = evaluate(*two_folders(tmp_path, 1), metrics=["psnr"], device="cuda")
+        assert results.signature["precision"] == "exact"
 
     @pytest.mark.parametrize("precision", ["", "half", "Fast"])
     def test_another_word_is_a_usage_error(self, precision: str) -> None:

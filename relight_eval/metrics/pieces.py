@@ -28,8 +28,6 @@ PIECE_VALUES = 2**17
 
 _pool: ContextVar[Executor | None] = ContextVar("pool", default=None)
 _piece_values: ContextVar[int | None] = ContextVar("piece_values", default=None)
-
-
 _threads: ContextVar[int] = ContextVar("threads", default=1)
 
 

@@ -94,8 +94,9 @@ def _native_ssim_map(x: Tensor, y: Tensor, scale: float) -> Tensor:
     In float32, the variances of two different flat areas far from the mean are wrong by the same amount everywhere,
     up to 1e-4 of SSIM: an image with many of them is computed in float64.
     """
-    near_means = (_sparse(x).mean(dim=(1, 2, 3)) + _sparse(y).mean(dim=(1, 2, 3))) / 2
-    alike = (_sparse(x) == _sparse(y)).flatten(1).all(dim=1)
+    near = _sparse(x, y)
+    near_means = near.mean(dim=(0, 2, 3, 4))
+    alike = (near[0] == near[1]).flatten(1).all(dim=1)
     flat = _flat_far_and_different(x, y, near_means, scale / 12)
     maps: list[Tensor] = []
     # one copy to the host for all images: on a GPU each would wait for what goes on there
