@@ -1,7 +1,7 @@
 """What is measured: CASES, each a screenful; `--only` takes their names.
 
 What is compared is measured in turn, so that a busy machine slows all of it. Numbers of pairs are chosen so that the
-whole run takes about ten minutes on two processors, on which the loop by hand needs five seconds for a large pair.
+whole run takes half an hour on two processors, on which the loop by hand needs five seconds for a large pair.
 """
 
 from __future__ import annotations
