@@ -139,12 +139,13 @@ def _keep_freed_memory() -> None:
 
     The kernel clears every page that it hands out again: without this a run takes up to half as long again.
     """
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # of malloc.h
+    trim_threshold, top_pad, mmap_threshold, arena_max = -1, -2, -3, -8  # of malloc.h
     with suppress(OSError, AttributeError, TypeError):  # other systems have no mallopt
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(trim_threshold, 2**30)
         mallopt(top_pad, 2**26)
         mallopt(mmap_threshold, 2**25)  # the largest that glibc takes
+        mallopt(arena_max, 1)  # the heaps of other threads are given back all the same
 
 
 def _begin_thread() -> None:
