@@ -3,8 +3,8 @@
 Sixteen outputs of a 3×3 filter, four by four, take thirty-six multiplications of sums of the 6×6 inputs around them
 instead of 144 (Winograd 1980; Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016). Over
 all channels these are matrix products, and the sums are products with the small matrices below: all of it is left to
-the BLAS of PyTorch. The result is that of `conv2d` to 1e-6 of its size, in less than half of the time as long as a few
-rows of tiles are made at once, which stay in the cache.
+the BLAS of PyTorch. The result is that of `conv2d` to 1e-6 of its size, in half of the time as long as a few rows of
+tiles are made at once, which stay in the cache.
 
 Layout: four planes (4, H, W / 4, C), of which plane i holds the columns i, i + 4, … of the image. So the values that
 are added up lie at one distance in memory, and the sums over all places are one matrix product.
