@@ -103,12 +103,12 @@ def _native_ssim_map(x: Tensor, y: Tensor, scale: float) -> Tensor:
     up to 1e-4 of SSIM: where there is much of that, they are set right.
     """
     near = _sparse(x, y)
-    near_means = near.mean(dim=(0, 2, 3, 4))
+    near_means = near.mean(dim=(0, 2, 3, 4), keepdim=True)
     alike = (near[0] == near[1]).flatten(1).all(dim=1)
-    flat = _flat_far_and_different(x, y, near, scale / 12)
+    flat = _flat_far_and_different(x, y, near, (near - near_means).abs() > scale / 12)
     maps: list[Tensor] = []
     # one copy to the host for all images: on a GPU each would wait for what goes on there
-    about = torch.stack((near_means, alike, flat), dim=1).tolist()
+    about = torch.stack((near_means.flatten(), alike, flat), dim=1).tolist()
     for i, (near_mean, perhaps_identical, flat_share) in enumerate(about):
         p, t = x[i : i + 1], y[i : i + 1]
         if perhaps_identical and torch.equal(p, t):  # 1 to the last digit
@@ -143,10 +143,9 @@ def _any(found: Tensor, count: int, dim: int) -> Tensor:
     return found
 
 
-def _flat_far_and_different(x: Tensor, y: Tensor, near: Tensor, far: float) -> Tensor:
+def _flat_far_and_different(x: Tensor, y: Tensor, near: Tensor, far: Tensor) -> Tensor:
     """The share of the pixels in `near`, of each pair, where both images are flat, differ, and one is far off."""
-    off = (near - near.mean(dim=(0, 2, 3, 4), keepdim=True)).abs().amax(dim=0)
-    found = (near[0] != near[1]) & (off > far)
+    found = (near[0] != near[1]) & far.any(dim=0)
     share = found.float().mean(dim=(1, 2, 3))
     if share.device.type == "cpu" and not (share > MUCH_FLAT).any():  # as bands have it; a GPU would have to wait
         return share

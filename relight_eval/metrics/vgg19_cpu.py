@@ -1,8 +1,8 @@
 """The VGG19 distance on a CPU, without gradients: the sums of `vgg19.layer_sums`, in half the time.
 
-The network is run in three stages that end where the image is halved. A stage takes its input strip by strip, each
-strip a few rows that stay in the cache through both convolutions of the stage, side by side in the threads of
-`pieces.resources`; the convolutions are Winograd's. Neighbouring strips share two rows of input, and compute two rows
+The network is run in three stages that end where the image is halved. A stage takes its input strip by strip, side by
+side in the threads of `pieces.resources`, each strip through both convolutions of the stage; these are Winograd's, of a
+few rows of tiles at a time, which stay in the cache. Neighbouring strips share two rows of input, and compute two rows
 of the first convolution twice. Beyond the border of the image there are zeros, as everywhere in VGG19.
 """
 
