@@ -1,6 +1,6 @@
 """What is measured: METRICS, the table of all metrics, and the settings that a user may choose.
 
-To add a metric: a file beside this one, a row in METRICS, a test file.
+To add a metric: its columns in `columns`, a file beside this one, a row in METRICS, a test file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from types import ModuleType
 
 import torch
 
+from relight_eval import columns as described
 from relight_eval.errors import UsageError, nearest
 from relight_eval.metrics import charbonnier, lpips, mps, psnr, ssim, vgg19, wavelets, wssim
 from relight_eval.metrics.metric import Batch, Metric
@@ -78,43 +79,43 @@ def _vgg19(settings: Settings, device: torch.device) -> Metric:
 METRICS: dict[str, Definition] = {
     "charbonnier": Definition(
         paper=charbonnier,
-        columns=lambda s: charbonnier.columns(s.charbonnier_eps),
+        columns=lambda s: described.charbonnier(s.charbonnier_eps),
         protocol=lambda s: charbonnier.protocol(s.charbonnier_eps),
         build=lambda s, device: charbonnier.metric(s.charbonnier_eps),
     ),
     "wssim": Definition(
         paper=wssim,
-        columns=lambda s: wssim.columns(s.wssim_levels),
+        columns=lambda s: described.wssim(s.wssim_levels),
         protocol=lambda s: wssim.protocol(s.wavelet, s.wssim_levels, s.wssim_ratio),
         build=lambda s, device: wssim.metric(s.wavelet, s.wssim_levels, s.wssim_ratio),
     ),
     "vgg19": Definition(
         paper=vgg19,
-        columns=lambda s: vgg19.columns(),
+        columns=lambda s: described.vgg19(),
         protocol=lambda s: vgg19.protocol(s.vgg19_preset, s.vgg19_weights),
         build=_vgg19,
     ),
     "psnr": Definition(
         paper=psnr,
-        columns=lambda s: psnr.columns(),
+        columns=lambda s: described.psnr(),
         protocol=lambda s: psnr.protocol(),
         build=lambda s, device: psnr.metric(),
     ),
     "ssim": Definition(
         paper=ssim,
-        columns=lambda s: ssim.columns(),
+        columns=lambda s: described.ssim(),
         protocol=lambda s: ssim.protocol(),
         build=lambda s, device: ssim.metric(),
     ),
     "lpips": Definition(
         paper=lpips,
-        columns=lambda s: lpips.columns(),
+        columns=lambda s: described.lpips(),
         protocol=lambda s: lpips.protocol(),
         build=lambda s, device: lpips.metric(),
     ),
     "mps": Definition(
         paper=mps,
-        columns=lambda s: mps.columns(),
+        columns=lambda s: described.mps(),
         protocol=lambda s: mps.protocol(),
         build=lambda s, device: mps.metric(),
     ),

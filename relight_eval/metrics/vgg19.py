@@ -30,11 +30,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, interpolate, max_pool2d
 
+from relight_eval import columns
 from relight_eval.errors import ShapeError
 from relight_eval.metrics import vgg19_cpu
 from relight_eval.metrics.metric import Batch, Metric, full_float32, require_min_side, require_same_shape
 from relight_eval.metrics.pieces import Window, each, in_dtype, piece_values, tiles, white
-from relight_eval.results import Column
 from relight_eval.weights import VGG19Weights
 
 LAYER_WEIGHTS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8}
@@ -172,15 +172,6 @@ def weighted(distances: Tensor) -> Tensor:
     return torch.stack([w * d for w, d in zip(LAYER_WEIGHTS.values(), distances.unbind(1), strict=True)]).sum(dim=0)
 
 
-def columns() -> tuple[Column, ...]:
-    names = {"vgg19": "weighted distance of VGG19 features"}
-    names |= {f"vgg19_{layer}": f"mean |difference| of the features at {layer}" for layer in LAYER_WEIGHTS}
-    return tuple(
-        Column(name=name, metric="vgg19", better="lower", low=0.0, high=math.inf, identical=0.0, meaning=meaning)
-        for name, meaning in names.items()
-    )
-
-
 def protocol(preset: str, weights: VGG19Weights | None) -> str:
     network = f"{preset},relu1_1+relu2_1+relu3_1,l1"
     if weights is None:
@@ -200,7 +191,7 @@ def metric(weights: VGG19Weights, preset: str, device: torch.device, *, half: bo
         distances = torch.where(distances.isfinite(), distances, torch.nan)  # half precision may overflow
         return torch.cat([weighted(distances)[:, None], distances], dim=1)
 
-    return Metric("vgg19", columns(), score, min_side=MIN_SIDE)
+    return Metric("vgg19", columns.vgg19(), score, min_side=MIN_SIDE)
 
 
 def _on_cpu(features: VGG19Features) -> SumsOfTile:

@@ -29,11 +29,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from relight_eval import columns
 from relight_eval.metrics.metric import Batch, Metric, require_min_side, require_same_shape
 from relight_eval.metrics.pieces import in_dtype, in_pieces, summed, total, white
 from relight_eval.metrics.ssim import HALF, padded_and_valid, padded_ssim, ssim_map
 from relight_eval.metrics.wavelets import HAAR, PADDING, even, haar_sums, subbands
-from relight_eval.results import Column
 
 WAVELET = "haar"
 LEVELS = 2
@@ -105,22 +105,6 @@ def _weighted(ssims: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
     return torch.stack([weights[band] * ssims[band] for band in weights]).sum(dim=0)
 
 
-def columns(levels: int) -> tuple[Column, ...]:
-    meanings = {"full": "SSIM of the image, zero padded", f"ll{levels}": "SSIM of what remains: shading"}
-    for i in range(1, levels + 1):
-        meanings |= {
-            f"hl{i}": f"SSIM of horizontal edges, level {i}",
-            f"lh{i}": f"SSIM of vertical edges, level {i}",
-            f"hh{i}": f"SSIM of corners and fine texture, level {i}",
-        }
-    names = {"wssim": "weighted SSIM of the image and its subbands"}
-    names |= {f"wssim_{band}": meanings[band] for band in band_weights(levels, RATIO)}
-    return tuple(
-        Column(name=name, metric="wssim", better="higher", low=-1.0, high=1.0, identical=1.0, meaning=meaning)
-        for name, meaning in names.items()
-    )
-
-
 def protocol(wavelet: str, levels: int, ratio: float) -> str:
     padding = "" if wavelet in HAAR else f",{PADDING}"
     return f"ynet,{wavelet}{padding},levels={levels},r={ratio:g},gaussian11,sigma=1.5,zero-padded"
@@ -134,4 +118,4 @@ def metric(wavelet: str, levels: int, ratio: float) -> Metric:
         ssims = {"full": batch.once(padded_and_valid)[0]} | bands(batch.prediction, batch.target)
         return torch.stack([_weighted(ssims, weights) / 2, *(ssims[band] for band in weights)], dim=1)
 
-    return Metric("wssim", columns(levels), score, min_side=2**levels)
+    return Metric("wssim", columns.wssim(levels), score, min_side=2**levels)

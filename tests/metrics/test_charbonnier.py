@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from relight_eval import columns
 from relight_eval.errors import ShapeError
 from relight_eval.metrics import charbonnier as module
 from relight_eval.metrics.charbonnier import charbonnier
@@ -37,7 +38,7 @@ class TestProperties:
     @pytest.mark.parametrize("eps", [1e-3, 0.1], ids=str)
     def test_black_against_white_is_the_top_of_the_range(self, eps: float) -> None:
         computed = score(module.metric(eps), (flat(5, 6, 0), flat(5, 6, 255)))
-        (column,) = module.columns(eps)
+        (column,) = columns.charbonnier(eps)
         assert computed["charbonnier"] == pytest.approx(math.sqrt(1 + eps**2), abs=CHARBONNIER_ATOL)
         assert (column.low, column.high) == (eps, math.sqrt(1 + eps**2))
 

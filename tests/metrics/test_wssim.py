@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from relight_eval import columns
 from relight_eval.errors import ShapeError
 from relight_eval.metrics import wssim as module
 from relight_eval.metrics.pieces import resources
@@ -125,7 +126,7 @@ class TestProperties:
 
     @pytest.mark.parametrize("levels", [1, 2, 3, 4], ids="levels_{}".format)
     def test_column_names_follow_the_levels(self, levels: int) -> None:
-        names = [column.name for column in module.columns(levels)]
+        names = [column.name for column in columns.wssim(levels)]
         assert names == ["wssim", "wssim_full"] + [
             f"wssim_{band}{level}" for level in range(1, levels + 1) for band in ("hl", "lh", "hh")
         ] + [f"wssim_ll{levels}"]
