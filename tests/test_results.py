@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
+from relight_eval.groups import Grouping
+from relight_eval.results import Results, Row, paired_changes, signature_differences
+from relight_eval.statistics import summary
 from tests.runs import COLUMNS, run
+
+SIGNATURE = {"relight-eval": "0.1.0", "charbonnier": "eps=0.001", "device": "cpu"}  # of those runs
 
 
 def test_rows_are_told_apart() -> None:
@@ -42,3 +49,107 @@ def test_frame_holds_floats_where_there_are_scores_and_nothing_elsewhere() -> No
 @pytest.mark.parametrize(("better", "arrow"), [("higher", "↑"), ("lower", "↓")])
 def test_arrow_points_to_better(better: str, arrow: str) -> None:
     assert {column.arrow for column in COLUMNS if column.better == better} == {arrow}
+
+
+# How two runs go together
+
+
+def scored(scores: Mapping[str, float], column: str = "psnr") -> Results:
+    return run(tuple(Row(name, scores={column: score}) for name, score in scores.items()))
+
+
+def test_changes_are_ours_less_theirs_of_the_images_that_both_scored() -> None:
+    ours = scored({"a": 30.0, "new": 1.0, "c": 19.5})
+    theirs = scored({"c": 20.0, "gone": 1.0, "a": 28.0})
+    assert paired_changes(ours, theirs, "psnr") == {"a": 2.0, "c": -0.5}
+    assert paired_changes(ours, theirs, "ssim") == {}
+    assert paired_changes(run(), run(), "ssim") == {"a": 0.0, "b10": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "change"),
+    [
+        pytest.param(math.inf, math.inf, 0.0, id="identical-in-both"),
+        pytest.param(30.0, math.inf, -math.inf, id="identical-no-more"),
+        pytest.param(math.inf, 30.0, math.inf, id="identical-now"),
+    ],
+)
+def test_changes_of_identical_images_are_never_nan(ours: float, theirs: float, change: float) -> None:
+    assert paired_changes(scored({"a": ours}), scored({"a": theirs}), "psnr") == {"a": change}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "metrics", "differences"),
+    [
+        pytest.param(SIGNATURE, {"charbonnier"}, {}, id="same"),
+        pytest.param(
+            SIGNATURE | {"charbonnier": "eps=0.01"},
+            {"charbonnier"},
+            {"charbonnier": ("eps=0.001", "eps=0.01")},
+            id="a-metric",
+        ),
+        pytest.param(SIGNATURE | {"charbonnier": "eps=0.01"}, {"psnr"}, {}, id="a-metric-not-asked-for"),
+        pytest.param(SIGNATURE | {"device": "cuda:0"}, {"psnr"}, {"device": ("cpu", "cuda:0")}, id="general"),
+        pytest.param(SIGNATURE | {"input": "linear"}, set(), {"input": ("nothing", "linear")}, id="one-more"),
+        pytest.param(
+            {key: SIGNATURE[key] for key in ("relight-eval", "charbonnier")},
+            {"charbonnier"},
+            {"device": ("cpu", "nothing")},
+            id="one-less",
+        ),
+        pytest.param(SIGNATURE | {"interval": "seed=1", "group": "(a)"}, {"psnr"}, {}, id="how-the-spread-was-told"),
+        pytest.param({}, {"charbonnier"}, {}, id="not-known"),
+    ],
+)
+def test_signatures_differ_in(
+    theirs: dict[str, str], metrics: set[str], differences: dict[str, tuple[str, str]]
+) -> None:
+    ours, theirs_too = run(), replace(run(), signature=theirs)
+    assert ours.signature == SIGNATURE
+    assert signature_differences(ours, theirs_too, metrics) == differences
+    turned = {key: (there, here) for key, (here, there) in differences.items()}
+    assert signature_differences(theirs_too, ours, metrics) == turned
+
+
+# Spread
+
+IMAGES = {f"room{i // 2}_{i % 2}": 0.5 + i**2 / 1000 for i in range(16)}
+ROOMS = Grouping(r"(?P<room>room\d)_(?P<light>\d)")
+
+
+def test_resampled_says_so_in_the_signature_and_nowhere_else() -> None:
+    results = run().resampled(ROOMS, 0)
+    assert results.signature == SIGNATURE | {
+        "interval": "bootstrap,percentile,expanded,resamples=2000,seed=0",
+        "group": r"(?P<room>room\d)_(?P<light>\d)",
+    }
+    assert (results.grouping, results.seed) == (ROOMS, 0)
+    assert replace(results, grouping=None, signature=SIGNATURE) == run()
+
+
+def test_resampled_again_forgets_the_former_groups_and_seed() -> None:
+    again = run().resampled(ROOMS, 3).resampled(None, 4)
+    assert again == run().resampled(None, 4)
+    assert again.signature["interval"].endswith(",seed=4")
+    assert "group" not in again.signature
+
+
+def test_a_signature_that_is_not_known_stays_so() -> None:
+    assert replace(run(), signature={}).resampled(ROOMS, 1).signature == {}
+
+
+def test_summary_is_of_the_column_with_the_groups_and_seed_of_the_run() -> None:
+    results, values = scored(IMAGES, "ssim"), list(IMAGES.values())
+    rooms = [name[:5] for name in IMAGES]
+    assert results.summary("ssim") == summary(values)
+    assert results.resampled(None, 1).summary("ssim") == summary(values, seed=1)
+    assert results.resampled(ROOMS, 1).summary("ssim") == summary(values, rooms, seed=1)
+    intervals = {summary(values).ci95, summary(values, seed=1).ci95, summary(values, rooms, seed=1).ci95}
+    assert len(intervals) == 3
+
+
+def test_summary_leaves_out_images_without_the_score_and_their_group() -> None:
+    missing = scored(IMAGES, "ssim")
+    missing = replace(missing, rows=(Row("nowhere", scores={"psnr": 20.0}), *missing.rows))
+    assert missing.resampled(ROOMS, 0).summary("ssim") == scored(IMAGES, "ssim").resampled(ROOMS, 0).summary("ssim")
+    assert missing.summary("vgg19").count == 0
