@@ -1,4 +1,4 @@
-"""How it is told: REPORTS turns Results into the text of a file, `save` writes it whole or not at all.
+"""How it is told: REPORTS turns Results into the text of a file, `save` writes it whole or not at all, `load` reads it.
 
 The console is not in the table: it is printed, not saved (see `console`).
 """
@@ -9,16 +9,18 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from relight_eval.errors import ReportError
+from relight_eval.errors import ReportError, ResultsError, shown
 from relight_eval.files import write_whole
-from relight_eval.reports import csv, json
+from relight_eval.reports import csv, json, junit, markdown
 from relight_eval.results import Results
 
-__all__ = ["REPORTS", "encoded", "require_writable", "save"]
+__all__ = ["REPORTS", "encoded", "load", "require_writable", "save"]
 
 REPORTS: dict[str, Callable[[Results], str]] = {
     "csv": csv.render,
     "json": json.render,
+    "junit": junit.render,
+    "markdown": markdown.render,
 }
 
 
@@ -43,3 +45,31 @@ def save(path: Path, text: str) -> None:
 def encoded(text: str) -> bytes:
     """The text as UTF-8, also when a path in it is not."""
     return text.encode("utf-8", "backslashreplace")
+
+
+def load(path: Path) -> Results:
+    """Saved results, from JSON or CSV by the suffix of the file. Raises ResultsError when they cannot be had."""
+    parse = {".json": json.parse, ".csv": csv.parse}.get(path.suffix.lower())
+    if parse is None:
+        raise ResultsError(f"{shown(path)}: saved results end in .json or .csv")
+    try:
+        results = parse(path.read_bytes().decode("utf-8-sig"), shown(path))
+    except UnicodeDecodeError as error:
+        raise ResultsError(f"{shown(path)}: is not UTF-8 (byte {error.start})") from error
+    except OSError as error:
+        raise ResultsError(f"{shown(path)}: cannot be read ({error.strerror})") from error
+    _require_sound(results, shown(path))
+    return results
+
+
+def _require_sound(results: Results, source: str) -> None:
+    """Every name once, and something scored: what would be told of the rest is not to be trusted."""
+    seen: set[str] = set()
+    for row in results.rows:
+        if not row.name:
+            raise ResultsError(f"{source}: the image of {(row.prediction or row.target)!r} has no name")
+        if row.name in seen:
+            raise ResultsError(f"{source}: image {row.name!r} is there twice")
+        seen.add(row.name)
+    if not results.scored:
+        raise ResultsError(f"{source}: holds no scores")

@@ -6,6 +6,7 @@ for control codes.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
@@ -16,8 +17,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from relight_eval.reports.numbers import counted, number, visible
+from relight_eval.reports.verdicts import LABELS, lines
 from relight_eval.results import Column, Results
-from relight_eval.statistics import Summary, summary
+from relight_eval.statistics import FEWEST, Summary
 
 DIRECTIONS = "↑ higher is better  ↓ lower is better"
 WORST = 5
@@ -29,8 +32,27 @@ def show(results: Results, console: Console, *, every: bool = False) -> None:
     for block in _blocks(results, None if every else LISTED):
         console.print(block)
         console.print()
+    if results.verdicts:
+        _print_verdicts(results, console, every=every)
+        console.print()
     # one line, however long, so that it can be copied whole
     console.print(Text(signature_line(results), style="dim"), soft_wrap=True)
+
+
+def show_verdicts(results: Results, console: Console, *, every: bool = False) -> None:
+    """Print what was judged, and the verdicts. `every` lists all images that failed, else the first of each rule."""
+    for warning in results.warnings:
+        console.print(Text(f"WARNING  {visible(warning)}", style="bold yellow"))
+    if results.errors:
+        console.print(Text(f"{counted(len(results.errors), 'pair')} could not be scored in full", style="red"))
+    _print_verdicts(results, console, every=every)
+
+
+def _print_verdicts(results: Results, console: Console, *, every: bool) -> None:
+    """A line for each rule, however long, and whom to blame."""
+    styles = {LABELS["pass"]: "green", LABELS["warn"]: "yellow", LABELS["fail"]: "red"}
+    for line in lines(results.verdicts, every=every):
+        console.print(Text(line, style=styles.get(line.split(" ")[0], "")), soft_wrap=True)
 
 
 def _blocks(results: Results, most: int | None) -> Iterator[RenderableType]:
@@ -43,6 +65,9 @@ def _blocks(results: Results, most: int | None) -> Iterator[RenderableType]:
         yield _listed("with a note on how it was read", "yellow", noted, most)
     if results.scored:
         yield _scores(results)
+    if results.grouping and results.scored:
+        for name in results.grouping.names:
+            yield _groups(results, name, most)
     if len(results.scored) > 1:
         yield _worst(results)
 
@@ -91,14 +116,17 @@ def _scores(results: Results) -> Group:
     counts: dict[str, Summary] = {}
     for column in results.columns:
         values = results.values(column.name)
-        counts[column.name] = summary(list(values.values()))
+        counts[column.name] = results.summary(column.name)
         table.add_row(*_score_row(column, counts[column.name], values))
     return Group(table, *(Text(line, style="dim") for line in _legend(results, counts)))
 
 
 def _legend(results: Results, found: Mapping[str, Summary]) -> Iterator[str]:
     """What is to be known to read the scores: above all, which images a mean leaves out."""
+    too_few = any(one.count and math.isnan(one.ci95[0]) for one in found.values())
     yield DIRECTIONS + "  from, to: 95 % interval of the mean"
+    if too_few:
+        yield f"an interval needs {FEWEST} images, or groups of images"
     pairs = len(results.rows) - len(results.unpaired)
     partly = [c.name for c in results.columns if c.name == c.metric and 0 < found[c.name].count < pairs]
     if partly:
@@ -133,43 +161,49 @@ def _worst(results: Results) -> Table:
 
 def worst_images(results: Results, columns: Sequence[Column]) -> list[str]:
     """The names of the scored images, worst first: by their mean rank over these columns."""
-    ranks: dict[str, list[float]] = {row.name: [] for row in results.scored}
-    for column in columns:
-        values = results.values(column.name)
-        goodness = np.array([value if column.better == "higher" else -value for value in values.values()])
+    return _worst_first([row.name for row in results.scored], {c: results.values(c.name) for c in columns})
+
+
+def _worst_first(names: Sequence[str], values: Mapping[Column, Mapping[str, float]]) -> list[str]:
+    ranks: dict[str, list[float]] = {name: [] for name in names}
+    for column, of_names in values.items():
+        goodness = np.array([value if column.better == "higher" else -value for value in of_names.values()])
         order = np.searchsorted(np.sort(goodness), goodness) / max(1, len(goodness))
-        for name, rank in zip(values, order, strict=True):
+        for name, rank in zip(of_names, order, strict=True):
             ranks[name].append(float(rank))
-    scored = [name for name, found in ranks.items() if found]
-    return sorted(scored, key=lambda name: sum(ranks[name]) / len(ranks[name]))
+    ranked = [name for name, found in ranks.items() if found]
+    return sorted(ranked, key=lambda name: sum(ranks[name]) / len(ranks[name]))
+
+
+def _groups(results: Results, name: str, most: int | None) -> Table:
+    """The means of the images of each group, the worst group first."""
+    means = results.group_means(name)
+    main = [c for c in results.columns if c.name == c.metric and results.values(c.name)]
+    values = {c: {label: found[c.name] for label, (_, found) in means.items() if c.name in found} for c in main}
+    ranked = _worst_first(list(means), values)
+    table = plain_table(f"Means by {name}, worst first")
+    table.add_column(name, overflow="fold")
+    table.add_column("images", justify="right")
+    for column in main:
+        table.add_column(column.name.replace("charbonnier", "charb."), justify="right", no_wrap=True)
+    for label in ranked[:most]:
+        scores = [values[column].get(label) for column in main]
+        cells = ["" if score is None else number(score) for score in scores]
+        table.add_row(Text(visible(label)), str(means[label][0]), *cells)
+    if most is not None and len(ranked) > most:
+        table.add_row(f"… and {len(ranked) - most} more (--verbose lists all)")
+    return table
 
 
 def signature_line(results: Results) -> str:
     """The protocol on one line, to stand beside a number: key:value parts joined by bars."""
-    return "|".join(f"{key}:{value}" for key, value in results.signature.items())
+    return visible("|".join(f"{key}:{value}" for key, value in results.signature.items()))
 
 
-def number(value: float) -> str:
-    """A score for a table: four decimals, fewer for large values, – where there is none."""
-    if value != value:
-        return "–"
-    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.5g}"
-
-
-def counted(number: int, what: str) -> str:
-    """`1 pair`, `2 pairs`."""
-    return f"{number} {what}" + ("" if number == 1 else "s")
-
-
-def visible(text: str) -> str:
-    """The text with control codes and bytes that are not text made visible: file names can hold anything."""
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
-
-
-def plain_table(title: str, style: str = "bold") -> Table:
-    """A table with a title, a line under its head, and no frame: what all of the command line uses."""
+def plain_table(title: str | None = None, style: str = "bold") -> Table:
+    """A table with a title, if any, a line under its head, and no frame: what all of the command line uses."""
     return Table(
-        title=Text(title, style=style),
+        title=None if title is None else Text(title, style=style),
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),

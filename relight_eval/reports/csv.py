@@ -1,9 +1,102 @@
-"""The table as CSV, columns as in the contract; scores read back to the same float, `inf` for an infinite PSNR."""
+"""The table as CSV, and back; scores read back to the same float, `inf` for an infinite PSNR."""
 
 from __future__ import annotations
 
-from relight_eval.results import Results
+import csv
+import io
+import math
+from typing import get_args
+
+from relight_eval.columns import known
+from relight_eval.errors import ResultsError, nearest
+from relight_eval.results import Results, Row, Status
+
+HEAD = ("image", "prediction", "target", "width", "height")
+TAIL = ("status", "error")
 
 
 def render(results: Results) -> str:
-    return str(results.to_frame().to_csv(index=False, lineterminator="\n"))
+    lines = Lines()
+    results.to_frame().to_csv(lines, index=False, lineterminator="\r\n")
+    return lines.getvalue()
+
+
+class Lines(io.StringIO):
+    r"""Lines that end in `\n`, written as if they ended in `\r\n`: only so is a name with `\r` in it put in quotes."""
+
+    def write(self, line: str, /) -> int:
+        return super().write(line.removesuffix("\r\n") + "\n")
+
+
+def parse(text: str, source: str) -> Results:
+    """The Results of a table that `render` wrote: without a signature, for a table has none.
+
+    What the columns mean is known by their names. Raises ResultsError, which names the `source` and the line, for
+    anything else.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        head = next(reader, [])
+        names = _score_names(head, source)
+        rows = [_row(head, cells, names) for cells in reader if cells]
+    except (csv.Error, ValueError) as error:
+        raise ResultsError(f"{source}, line {reader.line_num}: {error}") from error
+    columns = known(head)
+    return Results(
+        prediction="", target="", columns=tuple(columns[name] for name in names), rows=tuple(rows), signature={}
+    )
+
+
+def _score_names(head: list[str], source: str) -> list[str]:
+    names = head[len(HEAD) : -len(TAIL)]
+    if tuple(head[: len(HEAD)]) != HEAD or tuple(head[-len(TAIL) :]) != TAIL:
+        expected = ",".join((*HEAD, "...scores...", *TAIL))
+        hint = "; save it with commas, not with semicolons" if head and ";" in head[0] else ""
+        raise ResultsError(
+            f"{source}: is not what `relight-eval score --csv` writes; its head must be {expected}{hint}"
+        )
+    for name in names:
+        if name not in known(head):
+            raise ResultsError(f"{source}: unknown column {name!r}; {nearest(name, known(head))}")
+        if names.count(name) > 1:
+            raise ResultsError(f"{source}: column {name!r} is there twice")
+    return names
+
+
+def _row(head: list[str], line: list[str], names: list[str]) -> Row:
+    """Raises ValueError with what is wrong in this line."""
+    if len(line) != len(head):
+        raise ValueError(f"has {len(line)} cells, but the head has {len(head)}")
+    cells = dict(zip(head, line, strict=True))
+    status = cells["status"]
+    if status not in get_args(Status):
+        raise ValueError(f"status is {status!r}; {nearest(status, get_args(Status))}")
+    scores = {name: _score(name, cells[name]) for name in names if cells[name]}
+    if scores and status.startswith("missing_"):
+        raise ValueError(f"has scores, but status {status}")
+    return Row(
+        name=cells["image"],
+        prediction=cells["prediction"],
+        target=cells["target"],
+        width=_pixels("width", cells["width"]),
+        height=_pixels("height", cells["height"]),
+        scores=scores,
+        status=status,  # type: ignore[arg-type]
+        error=cells["error"],
+    )
+
+
+def _pixels(name: str, cell: str) -> int | None:
+    if cell and not (cell.isdecimal() and cell.isascii() and len(cell) < 19):
+        raise ValueError(f"{name} is {cell!r}; it must be a whole number, or empty")
+    return int(cell) if cell else None
+
+
+def _score(name: str, cell: str) -> float:
+    try:
+        score = float(cell)
+    except ValueError:
+        score = math.nan
+    if math.isnan(score):
+        raise ValueError(f"{name} is {cell!r}; it must be a number, or empty")
+    return score

@@ -1,4 +1,4 @@
-"""The whole of Results as JSON: signature, columns, aggregates and every pair.
+"""The whole of Results as JSON, and back: signature, columns, aggregates, every pair, verdicts.
 
 The layout is described by `results.schema.json` beside this file. JSON has no inf and no NaN: such a value is null,
 and a `reasons` object beside it says what stood there.
@@ -8,54 +8,93 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from statistics import fmean
+from typing import Any, get_args
 
-from relight_eval.errors import printable
-from relight_eval.results import FORMAT, Column, Results, Row
-from relight_eval.statistics import summary
+from relight_eval.errors import ResultsError, UsageError, printable
+from relight_eval.groups import Grouping
+from relight_eval.pairs import natural_key
+from relight_eval.results import FORMAT, Better, Column, Results, Row, Verdict
+from relight_eval.statistics import SEED
 
 TOO_FEW = "too few values"
+LARGEST = 2**63 - 1  # of whole numbers
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def render(results: Results) -> str:
     document = {
         "format": FORMAT,
-        "prediction": printable(results.prediction),
-        "target": printable(results.target),
+        "prediction": results.prediction,
+        "target": results.target,
         "signature": dict(results.signature),
+        "seed": results.seed,
+        "group": results.grouping.pattern if results.grouping else None,
         "warnings": list(results.warnings),
         "columns": [_column(column) for column in results.columns],
         "aggregate": {column.name: _aggregate(results, column.name) for column in results.columns},
+        **({"groups": _groups(results, results.grouping)} if results.grouping else {}),
         "pairs": [_pair(row) for row in results.rows if not row.status.startswith("missing_")],
         "unpaired": [_unpaired(row) for row in results.unpaired],
-        "verdicts": [],
+        "verdicts": [_verdict(verdict) for verdict in results.verdicts],
     }
-    return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return SURROGATE.sub(lambda half: "\\" + printable(half[0]), text)  # a text with `\udcff` in it, as in the CSV
 
 
 def _column(column: Column) -> dict[str, Any]:
     """A column, an open end of its range and an infinite identical value as null."""
-    return {name: _finite(value) for name, value in asdict(column).items()}
+    return {name: finite(value) for name, value in asdict(column).items()}
 
 
 def _aggregate(results: Results, column: str) -> dict[str, Any]:
-    found = asdict(summary(list(results.values(column).values())))
+    found = asdict(results.summary(column))
     found["ci95"] = None if math.isnan(found["ci95"][0]) else list(found["ci95"])
-    too_few = "inf" if found["infinite"] else TOO_FEW  # a mean of what is left when the infinite are left out
-    reasons = {name: _reason(value, too_few) for name, value in found.items() if _finite(value) is None}
-    return {name: _finite(value) for name, value in found.items()} | ({"reasons": reasons} if reasons else {})
+    too_few = "inf" if found["infinite"] == found["count"] > 0 else TOO_FEW  # the mean leaves out what is infinite
+    reasons = {name: _reason(value, too_few) for name, value in found.items() if finite(value) is None}
+    return {name: finite(value) for name, value in found.items()} | ({"reasons": reasons} if reasons else {})
+
+
+def _groups(results: Results, grouping: Grouping) -> dict[str, Any]:
+    """For each name of a group and each of its values: how many scored images, and their means."""
+    scores = {column.name: results.values(column.name) for column in results.columns}
+    groups = {}
+    for name in grouping.names:
+        members: dict[str, list[str]] = {}
+        for image, label in grouping.labels(name, (row.name for row in results.scored)).items():
+            members.setdefault(label, []).append(image)
+        groups[name] = {
+            label: {
+                "images": len(images),
+                "means": {
+                    column: _mean(values[image] for image in images if image in values)
+                    for column, values in scores.items()
+                },
+            }
+            for label, images in members.items()
+        }
+    return groups
+
+
+def _mean(values: Iterable[float]) -> float | None:
+    """Of the finite values, as in the aggregate; None for none."""
+    finite = [value for value in values if math.isfinite(value)]
+    return fmean(finite) if finite else None
 
 
 def _pair(row: Row) -> dict[str, Any]:
-    reasons = {name: _reason(value) for name, value in row.scores.items() if _finite(value) is None}
+    reasons = {name: _reason(value) for name, value in row.scores.items() if finite(value) is None}
     return {
         "image": row.name,
-        "prediction": printable(row.prediction),
-        "target": printable(row.target),
+        "prediction": row.prediction,
+        "target": row.target,
         "width": row.width,
         "height": row.height,
-        "scores": {name: _finite(value) for name, value in row.scores.items()},
+        "scores": {name: finite(value) for name, value in row.scores.items()},
         "status": row.status,
         "error": row.error,
         **({"note": row.note} if row.note else {}),
@@ -66,15 +105,185 @@ def _pair(row: Row) -> dict[str, Any]:
 def _unpaired(row: Row) -> dict[str, Any]:
     return {
         "image": row.name,
-        "prediction": printable(row.prediction),
-        "target": printable(row.target),
+        "prediction": row.prediction,
+        "target": row.target,
         "status": row.status,
     }
 
 
-def _finite(value: Any) -> Any:
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "rule": verdict.rule,
+        "outcome": verdict.outcome,
+        "undecided": verdict.undecided,
+        "line": verdict.line,
+        "column": verdict.column,
+        "value": finite(verdict.value),
+        "threshold": verdict.threshold,
+        "judged": len(verdict.judged),
+        "unit": verdict.unit,
+        "failing": list(verdict.failing),
+        **({"reason": verdict.reason} if verdict.reason else {}),
+        **({"reasons": {"value": _reason(verdict.value)}} if finite(verdict.value) is None else {}),
+    }
+
+
+def finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _reason(value: float | None, otherwise: str = TOO_FEW) -> str:
     return str(value) if value is not None and math.isinf(value) else otherwise
+
+
+# Reading it back
+
+
+def parse(text: str, source: str) -> Results:
+    """The Results that `render` wrote. Verdicts and aggregates are not read: they follow from the rest.
+
+    Raises ResultsError, which names the `source` and the place in it, for anything else.
+    """
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ResultsError(f"{source}: is no JSON: {error}") from error
+    if not isinstance(document, dict) or "format" not in document or "pairs" not in document:
+        raise ResultsError(f"{source}: is not what `relight-eval score --json` writes")
+    if document["format"] != FORMAT or isinstance(document["format"], bool):
+        raise ResultsError(
+            f"{source}: has format {document['format']!r:.60}, but this version reads format {FORMAT}; score the "
+            "images again, or use the version that wrote it"
+        )
+    return _read(_Part(document, source, ""))
+
+
+class _Part:
+    """An object somewhere in the document, whose values are taken with the type that they must have."""
+
+    def __init__(self, values: Mapping[str, Any], source: str, path: str) -> None:
+        self.values, self.source, self.path = values, source, path
+
+    def wrong(self, key: str, expected: str) -> ResultsError:
+        found = f"is {self.values[key]!r:.60}" if key in self.values else "is missing"
+        return ResultsError(printable(f"{self.source}: {self.path}{key} {found}; it must be {expected}"))
+
+    def text(self, key: str, among: tuple[str, ...] | None = None) -> str:
+        value = self.values.get(key)
+        if not isinstance(value, str) or (among and value not in among):
+            raise self.wrong(key, " or ".join(among) if among else "a text")
+        return printable(value)
+
+    def texts(self, key: str) -> dict[str, str]:
+        part = self.part(key)
+        return {printable(name): part.text(name) for name in part.values}
+
+    def list_of_texts(self, key: str) -> tuple[str, ...]:
+        values = self.values.get(key)
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise self.wrong(key, "a list of texts")
+        return tuple(printable(value) for value in values)
+
+    def number(self, key: str, null: float | None = None) -> float:
+        """A finite number; `null` is what stands for null, where that may be."""
+        value = self.values.get(key)
+        if value is None and key in self.values and null is not None:
+            return null
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+            raise self.wrong(key, "a number")
+        return float(value)
+
+    def whole(self, key: str) -> int | None:
+        value = self.values.get(key)
+        if value is None and key in self.values:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
+            raise self.wrong(key, "a whole number or null")
+        return value
+
+    def part(self, key: str) -> _Part:
+        value = self.values.get(key)
+        if not isinstance(value, dict):
+            raise self.wrong(key, "an object")
+        return _Part(value, self.source, f"{self.path}{key}.")
+
+    def parts(self, key: str) -> Iterator[_Part]:
+        values = self.values.get(key)
+        if not isinstance(values, list):
+            raise self.wrong(key, "a list")
+        for i, value in enumerate(values):
+            if not isinstance(value, dict):
+                raise ResultsError(f"{self.source}: {self.path}{key}[{i}] is {value!r:.60}; it must be an object")
+            yield _Part(value, self.source, f"{self.path}{key}[{i}].")
+
+
+def _read(document: _Part) -> Results:
+    columns = tuple(_read_column(part) for part in document.parts("columns"))
+    names = {column.name for column in columns}
+    if len(names) < len(columns):
+        raise ResultsError(f"{document.source}: columns has one name twice")
+    pairs = [_read_pair(part, names) for part in document.parts("pairs")]
+    unpaired = [_read_unpaired(part) for part in document.parts("unpaired")]
+    group, seed = document.values.get("group"), document.whole("seed") if "seed" in document.values else None
+    try:
+        grouping = None if group is None else Grouping(document.text("group"))
+    except UsageError as error:
+        raise ResultsError(f"{document.source}: {error}") from error
+    return Results(
+        prediction=document.text("prediction"),
+        target=document.text("target"),
+        columns=columns,
+        rows=tuple(sorted((*pairs, *unpaired), key=lambda row: natural_key(row.name))),
+        warnings=document.list_of_texts("warnings"),
+        signature=document.texts("signature"),
+        grouping=grouping,
+        seed=SEED if seed is None else seed,
+    )
+
+
+def _read_column(part: _Part) -> Column:
+    better: Better = part.text("better", get_args(Better))  # type: ignore[assignment]
+    return Column(
+        name=part.text("name"),
+        metric=part.text("metric"),
+        better=better,
+        low=part.number("low", null=-math.inf),
+        high=part.number("high", null=math.inf),
+        identical=part.number("identical", null=math.inf),
+        meaning=part.text("meaning"),
+        unit=part.text("unit"),
+    )
+
+
+def _read_pair(part: _Part, columns: set[str]) -> Row:
+    scores, infinite = part.part("scores"), part.texts("reasons") if "reasons" in part.values else {}
+    for name in scores.values:
+        if name not in columns:
+            raise scores.wrong(name, "a score of one of the columns")
+    status = part.text("status", ("ok", "error"))
+    return Row(
+        name=part.text("image"),
+        prediction=part.text("prediction"),
+        target=part.text("target"),
+        width=part.whole("width"),
+        height=part.whole("height"),
+        scores={
+            name: scores.number(name, null={"inf": math.inf, "-inf": -math.inf}.get(infinite.get(name, "")))
+            for name in scores.values
+        },
+        status=status,  # type: ignore[arg-type]
+        error=part.text("error"),
+        note=part.text("note") if "note" in part.values else "",
+    )
+
+
+def _read_unpaired(part: _Part) -> Row:
+    status = part.text("status", ("missing_prediction", "missing_target"))
+    missing = status.removeprefix("missing_")
+    return Row(
+        name=part.text("image"),
+        prediction=part.text("prediction"),
+        target=part.text("target"),
+        status=status,  # type: ignore[arg-type]
+        error=f"no {missing} of this name",
+    )

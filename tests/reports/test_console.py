@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from relight_eval.reports.console import number, show, visible, worst_images
+from relight_eval.reports.console import show, worst_images
+from relight_eval.reports.numbers import number, visible
 from relight_eval.results import Results, Row
 from tests.runs import COLUMNS, run
 
@@ -31,13 +32,14 @@ image  what
 b10    prediction: first of 12 frames
 
 Scores
-score            mean    from      to  median     p05    p95 worst image
-────────────────────────────────────────────────────────────────────────
-charbonnier ↓  0.1070  0.0010  0.3000  0.0200  0.0029 0.2720 a
-psnr ↑        27.2500 21.5000 33.0000 33.0000 22.6500    inf a
-ssim ↑         0.8750  0.7500  1.0000  0.8750  0.7625 0.9875 a
+score            mean from to  median     p05    p95 worst image
+────────────────────────────────────────────────────────────────
+charbonnier ↓  0.1070    –  –  0.0200  0.0029 0.2720 a
+psnr ↑        27.2500    –  – 33.0000 22.6500    inf a
+ssim ↑         0.8750    –  –  0.8750  0.7625 0.9875 a
 vgg19 ↓          none
 ↑ higher is better  ↓ lower is better  from, to: 95 % interval of the mean
+an interval needs 7 images, or groups of images
 scored of 4 pairs: charbonnier 3, psnr 3, ssim 2
 infinite (identical images), left out of the mean: 1
 

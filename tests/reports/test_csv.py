@@ -38,5 +38,10 @@ def test_names_and_messages_with_commas_quotes_and_newlines_stay_one_cell() -> N
     assert record[-1] == 'x: "y", z\n'
 
 
+def test_a_carriage_return_is_in_quotes_so_that_it_ends_no_line() -> None:
+    text = render(run((Row("a\rb"), Row("c\r\n"))))
+    assert text.splitlines(keepends=True)[1:] == ['"a\r', 'b",,,,,,,,,ok,\n', '"c\r\n', '",,,,,,,,,ok,\n']
+
+
 def test_a_run_without_rows_is_a_header() -> None:
     assert render(run(())).splitlines() == [EXPECTED.splitlines()[0]]

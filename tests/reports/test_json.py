@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from importlib.resources import files
+from typing import Any
 
 import jsonschema
 import pytest
 
+from relight_eval.groups import Grouping
 from relight_eval.reports.json import render
 from relight_eval.results import FORMAT, Results, Row
-from relight_eval.statistics import summary
-from tests.runs import run
+from relight_eval.statistics import FEWEST, summary
+from tests.runs import VERDICTS, run
 
 SCHEMA = json.loads((files("relight_eval.reports") / "results.schema.json").read_text(encoding="utf-8"))
 
@@ -26,10 +29,28 @@ def strict(text: str) -> dict:
     return json.loads(text, parse_constant=refuse)
 
 
-@pytest.mark.parametrize("results", [pytest.param(run(), id="all kinds of rows"), pytest.param(run(()), id="no rows")])
+@pytest.mark.parametrize(
+    "results",
+    [
+        pytest.param(run(), id="all kinds of rows"),
+        pytest.param(run(()), id="no rows"),
+        pytest.param(run(verdicts=VERDICTS), id="all kinds of verdicts"),
+        pytest.param(run(verdicts=(replace(VERDICTS[0], value=-math.inf),)), id="infinitely worse"),
+        pytest.param(run().resampled(Grouping("(?P<scene>.)(?P<rest>.*)"), 7), id="groups"),
+        pytest.param(run(()).resampled(Grouping("(.)"), 0), id="groups of nothing"),
+    ],
+)
 def test_valid_by_the_schema_in_the_package(results: Results) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(strict(render(results)), SCHEMA)
+
+
+@pytest.mark.parametrize("key", ["seed", "group", "warnings", "verdicts"])
+def test_what_is_written_now_has_every_key(key: str) -> None:
+    document = strict(render(run()))
+    del document[key]
+    with pytest.raises(jsonschema.ValidationError, match=f"'{key}' is a required property"):
+        jsonschema.validate(document, SCHEMA)
 
 
 def test_contract() -> None:
@@ -44,6 +65,8 @@ def test_contract() -> None:
         {"image": "gone", "prediction": "", "target": "gt/gone.png", "status": "missing_prediction"},
     ]
     assert document["verdicts"] == []
+    assert (document["seed"], document["group"]) == (0, None)
+    assert "groups" not in document
     assert document["warnings"] == ["vgg19 was left out"]
 
 
@@ -56,23 +79,89 @@ def test_pairs_say_what_the_rows_say() -> None:
     assert small["scores"] == {"charbonnier": 0.02, "psnr": 33.0}
 
 
-def test_aggregates_are_the_summary_with_reasons_for_what_is_missing() -> None:
-    aggregate = strict(render(run()))["aggregate"]
-    expected = summary([0.1 + 0.2, 0.001, 0.02])
-    assert aggregate["charbonnier"]["mean"] == expected.mean
-    assert aggregate["charbonnier"]["ci95"] == list(expected.ci95)
-    assert "reasons" not in aggregate["charbonnier"]
-    assert (aggregate["psnr"]["mean"], aggregate["psnr"]["infinite"]) == (27.25, 1)
-    assert aggregate["psnr"]["max"] is None
-    assert aggregate["psnr"]["reasons"]["max"] == "inf"
-    assert aggregate["vgg19"]["mean"] is None
-    assert set(aggregate["vgg19"]["reasons"].values()) == {"too few values"}
+def aggregate(column: str, *scores: float) -> dict[str, Any]:
+    """Of images with these scores."""
+    rows = tuple(Row(f"r{i}", scores={column: score}) for i, score in enumerate(scores))
+    return strict(render(run(rows)))["aggregate"][column]
 
 
-def test_a_mean_of_nothing_but_infinite_values_says_so() -> None:
-    psnr = strict(render(run((Row("a", scores={"psnr": math.inf}),))))["aggregate"]["psnr"]
-    assert psnr["mean"] is None
-    assert psnr["reasons"]["mean"] == "inf"
+def test_aggregates_are_the_summary() -> None:
+    scores = [i / 7 for i in range(FEWEST)]
+    expected = summary(scores)
+    found = aggregate("ssim", *scores)
+    assert found["ci95"] == list(expected.ci95)
+    assert (found["mean"], found["std"], found["p05"]) == (expected.mean, expected.std, expected.p05)
+    assert "reasons" not in found
+
+
+def test_an_aggregate_leaves_the_infinite_out_of_the_mean() -> None:
+    psnr = aggregate("psnr", 20.0, math.inf, 30.0)
+    assert (psnr["mean"], psnr["infinite"], psnr["count"]) == (25.0, 1, 3)
+    assert psnr["max"] is None
+    assert psnr["reasons"]["max"] == "inf"
+
+
+@pytest.mark.parametrize(
+    ("scores", "reasons"),
+    [
+        pytest.param([], dict.fromkeys(("mean", "std", "ci95"), "too few values"), id="nothing"),
+        pytest.param([20.0], {"mean": None, "std": "too few values", "ci95": "too few values"}, id="one"),
+        pytest.param([20.0] * (FEWEST - 1), {"std": None, "ci95": "too few values"}, id="one too few"),
+        pytest.param([20.0] * FEWEST, {"std": None, "ci95": None}, id="enough"),
+        pytest.param(
+            [20.0, math.inf], {"mean": None, "std": "too few values", "ci95": "too few values"}, id="one is infinite"
+        ),
+        pytest.param([math.inf], {"mean": "inf", "std": "inf", "ci95": "inf", "median": "inf"}, id="all are infinite"),
+    ],
+)
+def test_an_aggregate_says_why_it_has_no_value(scores: list[float], reasons: dict[str, str | None]) -> None:
+    found = aggregate("psnr", *scores)
+    said = found.get("reasons", {})
+    assert {name: said.get(name) for name in reasons} == reasons
+    assert [name for name in reasons if found[name] is None] == [name for name in reasons if reasons[name]]
+
+
+def test_groups_have_their_number_of_scored_images_and_their_means() -> None:
+    rows = (
+        Row("kitchen_1", scores={"ssim": 0.5, "psnr": math.inf}),
+        Row("kitchen_2", scores={"ssim": 0.75, "psnr": 20.0}),
+        Row("kitchen_3", status="error", error="truncated"),
+        Row("stairs_1", scores={"psnr": math.inf}),
+        Row("stairs_9", target="gt/stairs_9.png", status="missing_prediction"),
+    )
+    results = replace(run(rows), columns=run().columns[1:3], grouping=Grouping("(?P<scene>.*)_(?P<light>.)"))
+    assert strict(render(results))["groups"] == {
+        "scene": {
+            "kitchen": {"images": 2, "means": {"psnr": 20.0, "ssim": 0.625}},
+            "stairs": {"images": 1, "means": {"psnr": None, "ssim": None}},
+        },
+        "light": {
+            "1": {"images": 2, "means": {"psnr": None, "ssim": 0.5}},
+            "2": {"images": 1, "means": {"psnr": 20.0, "ssim": 0.75}},
+        },
+    }
+
+
+def test_a_verdict_says_what_was_held_against_what() -> None:
+    verdicts = strict(render(run(verdicts=VERDICTS)))["verdicts"]
+    assert verdicts[2] == {
+        "rule": "each ssim >= 0.75001",
+        "outcome": "fail",
+        "undecided": False,
+        "line": "each ssim: 1 of 2 images < 0.75001 (worst 0.75, by 1e-05)",
+        "column": "ssim",
+        "value": 0.75,
+        "threshold": 0.75001,
+        "judged": 2,
+        "unit": "image",
+        "failing": ["a"],
+        "reason": "seams show below 0.75",
+    }
+    assert [(verdict["value"], verdict["reasons"]) for verdict in verdicts[-2:]] == [
+        (None, {"value": "too few values"}),
+        (None, {"value": "inf"}),
+    ]
+    assert [verdict["undecided"] for verdict in verdicts].index(True) == 4
 
 
 def test_scores_read_back_to_the_same_float() -> None:
@@ -80,6 +169,10 @@ def test_scores_read_back_to_the_same_float() -> None:
     assert strict(render(run(rows)))["pairs"][0]["scores"] == {"ssim": 1 / 3, "psnr": math.pi}
 
 
-def test_a_path_that_is_not_utf8_makes_json_that_is() -> None:
-    text = render(run((Row("a", prediction="out/a\udcff.png", scores={"ssim": 1.0}),)))
-    assert strict(text.encode("utf-8").decode("utf-8"))["pairs"][0]["prediction"] == "out/a\\udcff.png"
+def test_texts_that_are_not_utf8_make_json_that_is() -> None:
+    odd = "a\udcff"
+    results = run((Row(odd, odd, odd, scores={"ssim": 1.0}, status="error", error=odd, note=odd),), (odd,))
+    verdict = replace(VERDICTS[2], rule=odd, line=odd, judged={odd: 0.1}, failing=(odd,), reason=odd)
+    text = render(replace(results, prediction=odd, target=odd, signature={odd: odd}, verdicts=(verdict,)))
+    assert r"\ud" not in text.replace(r"a\\udcff", "")  # no half of a character, not even escaped
+    assert strict(text.encode().decode())["pairs"][0]["prediction"] == r"a\udcff"

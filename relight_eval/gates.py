@@ -1,0 +1,271 @@
+"""What rules say of a run: Results + Rules -> Verdicts.
+
+A rule against a number is held against the statistic that it names. A rule against a baseline is held against the
+paired changes, image by image. `mean wssim drop <= 0.005` is a test of non-inferiority: it passes when the whole
+95 % interval of the mean change lies within the margin, fails when the whole interval lies beyond it, and else says
+that it cannot tell.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+
+from relight_eval.results import Column, Results, Verdict, paired_changes
+from relight_eval.rules import COMPARE, OPPOSITE, Level, Rule, exact
+from relight_eval.statistics import FEWEST, bootstrap_interval, mean, quantile
+
+LISTED = 5  # names in a sentence
+
+
+def judge(
+    results: Results,
+    rules: Iterable[Rule],
+    *,
+    baseline: Results | None = None,
+    noise: Mapping[str, float] | None = None,
+    strict: bool = False,
+) -> tuple[Verdict, ...]:
+    """What each rule says of a run, in order; before them, whether the images of the baseline are all there.
+
+    `noise` is, for each column, by how much the score of an image moves when nothing changed: margins below it are
+    raised to it. `strict`: that a rule cannot tell counts as its failing. The rules must have passed `require`.
+    """
+    verdicts = [] if baseline is None else [_all_there(results, baseline)]
+    for rule in rules:
+        if rule.change:
+            assert baseline is not None, "`require` lets no such rule pass without a baseline"
+            verdicts.append(_of_change(rule, results, baseline, (noise or {}).get(rule.column, 0.0), strict))
+        else:
+            verdicts.append(_of_scores(rule, results))
+    return tuple(verdicts)
+
+
+def _all_there(results: Results, baseline: Results) -> Verdict:
+    here, before = ({row.name for row in run.scored} for run in (results, baseline))
+    gone = tuple(row.name for row in baseline.scored if row.name not in here)
+    new = [row.name for row in results.scored if row.name not in before]
+    line = (
+        f"{len(gone)} of {len(before)} images of the baseline are gone, or were not scored: {some(gone)}"
+        if gone
+        else f"all {len(before)} images of the baseline are there"
+    )
+    if not before:
+        line = "the baseline has no scored image, and a rule over nothing does not pass"
+    if new:
+        line += f"; {len(new)} new: {some(new)}"
+    return Verdict(
+        rule="images of the baseline",
+        outcome="fail" if gone or not before else "pass",
+        line=line,
+        value=float(len(gone)),
+        threshold=0.0,
+        each=True,
+        judged={row.name: float(row.name in gone) for row in baseline.scored},
+        failing=gone,
+    )
+
+
+def _of_scores(rule: Rule, results: Results) -> Verdict:
+    column = next(column for column in results.columns if column.name == rule.column)
+    scores = {name: score for name, score in results.values(rule.column).items() if _is_about(rule, name)}
+    if not scores:
+        return _of_nothing(rule)
+    if rule.group:
+        assert results.grouping is not None, "`require` lets no such rule pass without groups"
+        groups: dict[str, list[float]] = {}
+        for name, label in results.grouping.labels(rule.group, scores).items():
+            groups.setdefault(label, []).append(scores[name])
+        judged = {label: _statistic(rule, column, of_label) for label, of_label in groups.items()}
+        return _of_each(rule, judged, unit=rule.group)
+    if rule.statistic == "each":
+        return _of_each(rule, scores)
+    value = _statistic(rule, column, list(scores.values()))
+    passed = COMPARE[rule.op](value, rule.threshold)
+    infinite = sum(math.isinf(score) for score in scores.values()) if rule.statistic == "mean" else 0
+    left_out = f", {infinite} infinite left out" if 0 < infinite < len(scores) else ""
+    return Verdict(
+        rule=str(rule),
+        outcome="pass" if passed else rule.level,
+        line=f"{rule.subject} {relation(rule, value)} (by {_apart(value, rule.threshold)}{left_out})",
+        value=value,
+        threshold=rule.threshold,
+        op=rule.op,
+        column=rule.column,
+        judged=scores,
+        failing=_beyond(rule, scores),
+        reason=rule.reason,
+    )
+
+
+def _of_nothing(rule: Rule) -> Verdict:
+    which = f" that matches {rule.images!r}" if rule.images else ""
+    where = " both here and in the baseline" if rule.change else ""
+    return Verdict(
+        rule=str(rule),
+        outcome=rule.level,
+        line=f"{rule.subject}: no image{which} has {rule.column}{where}, and a rule over nothing does not pass",
+        value=math.nan,
+        threshold=rule.threshold,
+        op=rule.op,
+        column=rule.column,
+        reason=rule.reason,
+    )
+
+
+def _of_each(rule: Rule, judged: Mapping[str, float], *, unit: str = "image", note: str = "") -> Verdict:
+    """Every image, or every group, has to pass by itself."""
+    failing = _beyond(rule, judged)
+    worst = (min if rule.op[0] == ">" else max)(judged, key=lambda name: judged[name])
+    every = _counted(len(judged), "image" if unit == "image" else f"{unit} group")
+    if failing:
+        found = f"{rule.subject}: {len(failing)} of {every} {OPPOSITE[rule.op]} {exact(rule.threshold)}"
+    else:
+        found = f"{rule.subject} {rule.op} {exact(rule.threshold)}: all {every}"
+    value = agreeing(judged[worst], rule.threshold)
+    return Verdict(
+        rule=str(rule),
+        outcome=rule.level if failing else "pass",
+        line=f"{found} (worst {value}, by {_apart(judged[worst], rule.threshold)}{note})",
+        value=judged[worst],
+        threshold=rule.threshold,
+        op=rule.op,
+        column=rule.column,
+        unit=unit,
+        each=True,
+        judged=judged,
+        failing=failing,
+        reason=rule.reason,
+    )
+
+
+def _of_change(rule: Rule, results: Results, baseline: Results, noise: float, strict: bool) -> Verdict:
+    sign = -1 if rule.change == "drop" else 1
+    worsening = {
+        name: sign * change + 0.0  # 0, not -0
+        for name, change in paired_changes(results, baseline, rule.column).items()
+        if _is_about(rule, name)
+    }
+    if not worsening:
+        return _of_nothing(rule)
+    name, note = str(rule), ""
+    if noise > rule.threshold >= 0 and rule.op == "<=":  # (whoever writes < 0 asks for an improvement)
+        note = f"; margin {exact(rule.threshold)} raised to the noise"
+        rule = replace(rule, threshold=noise)
+    verdict = (
+        _of_each(rule, worsening, note=note)
+        if rule.statistic == "each"
+        else _of_mean_change(rule, results, worsening, note, strict)
+    )
+    verdict = replace(verdict, rule=name)  # as it was written, whatever the noise
+    here = {row.name for row in results.scored}
+    lost = [image for image in baseline.values(rule.column) if image in here and image not in worsening]
+    lost = [image for image in lost if _is_about(rule, image)]
+    if lost:
+        line = f"{verdict.line}; no {rule.column} any more in {_counted(len(lost), 'image')}: {some(lost)}"
+        return replace(verdict, outcome=rule.level, line=line, failing=(*lost, *verdict.failing), undecided=False)
+    return verdict
+
+
+def _of_mean_change(rule: Rule, results: Results, worsening: Mapping[str, float], note: str, strict: bool) -> Verdict:
+    """Non-inferiority: the whole interval of the mean decides, or nothing does.
+
+    An image that was identical to its target and is not any more got infinitely worse; one that became so counts
+    for nothing.
+    """
+    kept = {name: change for name, change in worsening.items() if change > -math.inf}
+    changes = np.array(list(kept.values()))
+    value = mean(changes) if kept else 0.0
+    grouping = results.grouping
+    groups = grouping.units(kept) if grouping else None
+    certain = not changes.any() or math.isinf(value)  # nothing changed at all, or beyond all measure
+    low, high = (value, value) if certain else bootstrap_interval(changes, groups, seed=results.seed)
+    passed, failed = COMPARE[rule.op](high, rule.threshold), COMPARE[OPPOSITE[rule.op]](low, rule.threshold)
+    units = (
+        _counted(len(set(groups)), f"{grouping.names[0]} group")
+        if grouping and groups is not None
+        else (_counted(len(kept), "image"))
+    )
+    bounds = f"95 % interval {agreeing(low, rule.threshold)} to {agreeing(high, rule.threshold)}"
+    if passed or failed:
+        said = f"{relation(rule, value)} (by {_apart(value, rule.threshold)}; {bounds}, {units}{note})"
+    else:
+        bounds = f"an interval needs {FEWEST}" if math.isnan(low) else bounds
+        said = (
+            f"{agreeing(value, rule.threshold)}, cannot tell: {units} {'is' if units[:2] == '1 ' else 'are'} too few "
+            f"for this margin of {exact(rule.threshold)} ({bounds}{note})"
+        )
+    undecided: Level = "fail" if strict and rule.level == "fail" else "warn"
+    return Verdict(
+        rule=str(rule),
+        outcome="pass" if passed else rule.level if failed else undecided,
+        line=f"{rule.subject} {said}",
+        value=value,
+        threshold=rule.threshold,
+        op=rule.op,
+        column=rule.column,
+        judged=worsening,
+        failing=_beyond(rule, worsening),
+        undecided=not (passed or failed),
+        reason=rule.reason,
+    )
+
+
+def _is_about(rule: Rule, name: str) -> bool:
+    return not rule.images or fnmatch.fnmatchcase(name, rule.images)
+
+
+def _statistic(rule: Rule, column: Column, scores: Sequence[float]) -> float:
+    values = np.sort(np.array(scores))
+    if rule.statistic.startswith("worst"):
+        count = int(rule.statistic.removeprefix("worst"))
+        values = values[:count] if column.better == "higher" else values[-count:]
+    if rule.statistic == "mean" or rule.statistic.startswith("worst"):
+        finite = values[np.isfinite(values)]  # as in the table of scores
+        return mean(finite) if len(finite) else float(values[0])
+    share = {"min": 0.0, "median": 0.5, "max": 1.0}
+    q = share[rule.statistic] if rule.statistic in share else int(rule.statistic[1:]) / 100
+    return quantile(values, q)
+
+
+def _beyond(rule: Rule, values: Mapping[str, float]) -> tuple[str, ...]:
+    """The names whose value would not pass by itself, worst first."""
+    beyond = [name for name, value in values.items() if not COMPARE[rule.op](value, rule.threshold)]
+    return tuple(sorted(beyond, key=lambda name: values[name], reverse=rule.op[0] == "<"))
+
+
+# Saying it
+
+
+def relation(rule: Rule, value: float) -> str:
+    """`0.8423 < 0.85`: what holds between the value and the threshold, in numbers that agree with it."""
+    op = rule.op if COMPARE[rule.op](value, rule.threshold) else OPPOSITE[rule.op]
+    return f"{agreeing(value, rule.threshold)} {op} {exact(rule.threshold)}"
+
+
+def agreeing(value: float, threshold: float) -> str:
+    """The value with four decimals, or as many digits more as it takes to stand on its side of the threshold."""
+    short = f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.3g}"
+    for text in chain([short], (f"{value:.{digits}g}" for digits in range(5, 17))):
+        if (float(text) < threshold, float(text) > threshold) == (value < threshold, value > threshold):
+            return text
+    return repr(value)
+
+
+def _apart(value: float, threshold: float) -> str:
+    distance = abs(value - threshold)
+    return f"{distance:.4f}" if distance >= 1e-3 else f"{distance:.2g}"
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

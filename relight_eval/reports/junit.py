@@ -1,0 +1,122 @@
+"""The verdicts as JUnit XML: what GitLab, Jenkins and others show on the page of a run.
+
+A test suite for each rule. A rule about each image has a test case for every image, any other rule one; a pair that
+could not be scored, or has no partner, is an error in a suite of its own. CI systems refuse large files (GitLab: more
+than 30 MB), so when there are very many images, what passed is told of the first of them, and of the rest how many
+they are; what failed is told in full up to the same limit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+from xml.etree import ElementTree as ET
+
+from relight_eval.gates import agreeing
+from relight_eval.results import Results, Verdict
+from relight_eval.rules import OPPOSITE
+
+LARGEST = 25_000_000  # bytes, of all test cases together
+INDENT = 12  # bytes, of one of them
+
+# What XML 1.0 cannot hold, not even escaped.
+FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def render(results: Results) -> str:
+    suites = [("pairs", _unscored(results))] if results.errors or results.unpaired else []
+    suites += [(verdict.rule, _cases(verdict)) for verdict in results.verdicts]
+    root = ET.Element("testsuites", name="relight-eval")
+    room = LARGEST // max(1, len(suites))  # for each rule the same
+    names: dict[str, int] = {}
+    for suite, cases in suites:
+        kept = list(_within(room, cases))
+        for case in kept:
+            case.set("name", _numbered(case.get("name", ""), names))
+        root.append(_suite(_numbered(suite, names), kept))
+    for key in ("tests", "failures", "errors"):
+        root.set(key, str(sum(int(suite.get(key, 0)) for suite in root)))
+    ET.indent(root, " ")
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _unscored(results: Results) -> Iterator[ET.Element]:
+    for row in (*results.errors, *results.unpaired):
+        yield _case(row.name, "pairs", error=row.error or row.status)
+
+
+def _cases(verdict: Verdict) -> Iterator[ET.Element]:
+    """What failed first, worst first."""
+    if not verdict.each or not verdict.judged:
+        failed = verdict.line if verdict.outcome == "fail" else ""
+        yield _case(f"all {verdict.unit}s", verdict.rule, failure=failed, skipped=_warned(verdict))
+        return
+    failing = set(verdict.failing)
+    for name in (*verdict.failing, *(name for name in verdict.judged if name not in failing)):
+        said = _said(verdict, name) if name in failing else ""
+        warned = verdict.outcome == "warn"
+        yield _case(name, verdict.rule, failure="" if warned else said, skipped=said if warned else "")
+
+
+def _warned(verdict: Verdict) -> str:
+    return verdict.line if verdict.outcome == "warn" else ""
+
+
+def _said(verdict: Verdict, name: str) -> str:
+    """Value and threshold of one image."""
+    if name not in verdict.judged:
+        return f"{name} has no {verdict.column} any more"
+    if not verdict.column:
+        return f"{name} is in the baseline, but not in this run"
+    value = agreeing(verdict.judged[name], verdict.threshold)
+    return f"{verdict.rule}: {value} {OPPOSITE[verdict.op]} {verdict.threshold:.15g}"
+
+
+def _case(name: str, suite: str, *, failure: str = "", error: str = "", skipped: str = "") -> ET.Element:
+    """A test case. Its name holds the rule, too: some readers keep one case of each name, whatever the suite.
+
+    What is said is an attribute and text: Jenkins shows the one, GitLab the other.
+    """
+    case = ET.Element("testcase", classname=_xml(suite), name=_xml(f"{name} :: {suite}"))
+    for tag, message in (("failure", failure), ("error", error), ("skipped", skipped)):
+        if message:
+            ET.SubElement(case, tag, message=_xml(message)).text = _xml(message)
+    return case
+
+
+def _within(room: int, cases: Iterator[ET.Element]) -> Iterator[ET.Element]:
+    """As many of the cases as there is room for, and one that says how many more there are."""
+    for case in cases:
+        room -= len(ET.tostring(case)) + INDENT
+        if room < 0:
+            yield _rest(case, cases)
+            return
+        yield case
+
+
+def _rest(first: ET.Element, others: Iterator[ET.Element]) -> ET.Element:
+    """One case in place of many; it did not pass when the first of them, the worst, did not."""
+    found = [case[0].tag if len(case) else "" for case in chain([first], others)]
+    said = f"{len(found)} more, {sum(map(bool, found))} of them not passed; left out to keep this file small"
+    return _case(said, first.get("classname", ""), **({found[0]: said} if found[0] else {}))
+
+
+def _suite(name: str, cases: list[ET.Element]) -> ET.Element:
+    counts = {f"{tag}s": sum(case.find(tag) is not None for case in cases) for tag in ("failure", "error")}
+    suite = ET.Element("testsuite", name=_xml(name), tests=str(len(cases)))
+    for key, count in counts.items():
+        suite.set(key, str(count))
+    suite.set("skipped", str(sum(case.find("skipped") is not None for case in cases)))
+    suite.extend(cases)
+    return suite
+
+
+def _numbered(name: str, seen: dict[str, int]) -> str:
+    """The name, with a number where it was seen before: the same rule twice, or names that XML cannot tell apart."""
+    seen[name] = seen.get(name, 0) + 1
+    return name if seen[name] == 1 else _numbered(f"{name} ({seen[name]})", seen)
+
+
+def _xml(text: str) -> str:
+    return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)

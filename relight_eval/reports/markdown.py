@@ -1,0 +1,84 @@
+"""The run as Markdown, for the page of a CI run or a comment: verdicts with their margin, scores, worst images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from relight_eval.reports.numbers import counted, number, visible
+from relight_eval.reports.verdicts import LABELS, blame
+from relight_eval.results import Results, Verdict
+
+MARKS = {"pass": "✅", "warn": "⚠️", "fail": "❌"}
+BLAMED = 10
+
+MARKUP = re.compile(r"([\\`*_{}\[\]<|~])")
+LINKED = re.compile(r"@|#(?=\d)|\bwww\.|:(?=//|[\w+-]+:)")  # mentions, issues, addresses, emoji: a gap breaks them
+GAP = "\N{ZERO WIDTH SPACE}"
+
+
+def render(results: Results) -> str:
+    return "\n".join([f"## relight-eval: {_headline(results)}", "", *_blocks(results)])
+
+
+def _headline(results: Results) -> str:
+    paired = counted(len(results.rows) - len(results.unpaired), "pair")
+    failed, warned = (sum(verdict.outcome == outcome for verdict in results.verdicts) for outcome in ("fail", "warn"))
+    if not results.verdicts:
+        return paired
+    if failed:
+        return f"{MARKS['fail']} {failed} of {counted(len(results.verdicts), 'rule')} failed, {paired}"
+    if warned:
+        return f"{MARKS['warn']} passed with {counted(warned, 'warning')}, {paired}"
+    return f"{MARKS['pass']} passed, {paired}"
+
+
+def _blocks(results: Results) -> Iterator[str]:
+    for warning in results.warnings:
+        yield f"> {MARKS['warn']} {text(warning)}\n"
+    if results.errors:
+        yield f"> {MARKS['warn']} {counted(len(results.errors), 'pair')} could not be scored in full\n"
+    if results.unpaired:
+        yield f"> {MARKS['warn']} {counted(len(results.unpaired), 'file')} without partner\n"
+    if results.verdicts:
+        yield from table(["", "rule", "found", "images"], [_verdict(verdict) for verdict in results.verdicts])
+    yield from _scores(results)
+    if results.signature:
+        signature = "|".join(f"{key}:{value}" for key, value in results.signature.items())
+        yield f"<details><summary>Signature</summary>\n\n```text\n{visible(signature)}\n```\n\n</details>\n"
+
+
+def _verdict(verdict: Verdict) -> list[str]:
+    blamed = blame(verdict, BLAMED) if verdict.outcome != "pass" else ""
+    reason = f"<br>{text(verdict.reason)}" if verdict.reason and verdict.outcome != "pass" else ""
+    return [
+        f"{MARKS[verdict.outcome]} {LABELS[verdict.outcome]}",
+        text(verdict.rule),
+        text(verdict.line) + reason,
+        text(blamed),
+    ]
+
+
+def _scores(results: Results) -> Iterator[str]:
+    rows = []
+    for column in results.columns:
+        found = results.summary(column.name)
+        if found.count:
+            numbers = (found.mean, *found.ci95, found.median, found.min, found.max)
+            rows.append([f"{text(column.name)} {column.arrow}", *map(number, numbers)])
+    yield from table(["score", "mean", "from", "to", "median", "min", "max"], rows)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table whose first column is left-aligned; the cells must be Markdown already."""
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'---|' * len(head)}"
+    for row in rows:
+        yield f"| {' | '.join(row)} |"
+    yield ""
+
+
+def text(words: str) -> str:
+    """Any text as Markdown that shows it as it is: a file name is neither markup nor a mention."""
+    escaped = MARKUP.sub(r"\\\1", LINKED.sub(rf"\g<0>{GAP}", visible(words)).replace("&", "&amp;"))
+    return escaped.replace(GAP, "&#8203;").replace("$", "<span>$</span>")  # GitHub's own way to say: no formula

@@ -1,0 +1,52 @@
+"""What the rules said, as lines: for the terminal, and as annotations of GitHub Actions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from relight_eval.errors import printable
+from relight_eval.gates import agreeing
+from relight_eval.reports.numbers import visible
+from relight_eval.results import Verdict
+
+LABELS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
+LISTED = 5
+
+
+def lines(verdicts: Sequence[Verdict], *, every: bool = False) -> Iterator[str]:
+    """One line for each verdict; beneath those that did not pass, the images to blame, worst first."""
+    for verdict in verdicts:
+        yield f"{LABELS[verdict.outcome]}  {visible(verdict.line)}"
+        if verdict.outcome == "pass":
+            continue
+        if verdict.reason:
+            yield f"      {visible(verdict.reason)}"
+        if blamed := blame(verdict, None if every else LISTED):
+            yield f"      {visible(blamed)}"
+
+
+def blame(verdict: Verdict, most: int | None) -> str:
+    """`06_stairs 0.8756, 03_columns 0.8828 and 2 more`: who failed, worst first; empty for nobody."""
+    names = verdict.failing[:most]
+    more = len(verdict.failing) - len(names)
+    return ", ".join(_valued(verdict, name) for name in names) + (f" and {more} more" if more else "")
+
+
+def _valued(verdict: Verdict, name: str) -> str:
+    """The name with its value, where there is one, in as many digits as it takes to agree with the verdict."""
+    if not verdict.column or name not in verdict.judged:
+        return name
+    return f"{name} {agreeing(verdict.judged[name], verdict.threshold)}"
+
+
+def github_annotations(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """The workflow commands that show what did not pass on the page of a GitHub Actions run."""
+    for verdict in verdicts:
+        if verdict.outcome != "pass":
+            kind = "error" if verdict.outcome == "fail" else "warning"
+            blamed = blame(verdict, LISTED)
+            yield f"::{kind} title=relight-eval::{_escaped(verdict.line + (f': {blamed}' if blamed else ''))}"
+
+
+def _escaped(text: str) -> str:
+    return printable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
