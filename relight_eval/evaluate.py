@@ -2,16 +2,17 @@
 
 From a notebook:
 
-    from relight_eval.evaluate import evaluate
+    from relight_eval.evaluate import evaluate, evaluate_runs
     results = evaluate("out/", "gt/", metrics=["charbonnier", "wssim"])
     results.to_frame()
+    runs = evaluate_runs({"epoch 10": "out_10/", "epoch 20": "out_20/"}, "gt/")
 """
 
 from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -23,11 +24,14 @@ from relight_eval import __version__, pairs, weights
 from relight_eval import metrics as measures
 from relight_eval.engines import ENGINES, Options
 from relight_eval.engines.local import pick_device
-from relight_eval.errors import NoWeightsError, shown
+from relight_eval.errors import NoWeightsError, UsageError, shown
+from relight_eval.groups import Grouping
 from relight_eval.images import Alpha
 from relight_eval.metrics import Settings
 from relight_eval.metrics.wavelets import HAAR
+from relight_eval.pairs import Pair, Pairing
 from relight_eval.results import Results, Row
+from relight_eval.statistics import SEED
 
 Progress = Callable[[str, int, int], None]  # what ("pairs" or "bytes"), how many are done, of how many
 Announce = Callable[[str], None]  # a line for the user, before something slow
@@ -38,6 +42,7 @@ def evaluate(
     target: str | Path,
     *,
     metrics: str | Iterable[str] | None = None,
+    required: Collection[str] = (),
     settings: Settings | None = None,
     glob: str | None = None,
     alpha: Alpha = "refuse",
@@ -46,6 +51,8 @@ def evaluate(
     workers: int | None = None,
     vgg19_weights: str | Path | None = None,
     offline: bool = False,
+    grouping: Grouping | None = None,
+    seed: int = SEED,
     progress: Progress | None = None,
     announce: Announce | None = None,
 ) -> Results:
@@ -53,40 +60,92 @@ def evaluate(
 
     `metrics` are names of METRICS; None takes all that are available: without VGG19 weights (looked for as
     `weights.find` says, fetched unless `offline`) the vgg19 columns stay empty and `Results.warnings` says so, but
-    asked for by name that is a WeightsError. `settings` hold the constants of the metrics; `glob` keeps only files
-    whose relative path matches; `alpha` says what to do with real transparency. Device, batch size and workers never
-    change a score. Raises PairingError when there is nothing to pair, UsageError for a metric, setting or device
-    that is not there. An image that cannot be scored raises nothing: its row says why; `Results.scored` is empty when
-    that is so of all of them.
+    asked for by name, or among `required`, that is a WeightsError. `settings` hold the constants of the metrics;
+    `glob` keeps only files whose relative path matches; `alpha` says what to do with real transparency. Intervals
+    resample the groups of `grouping`, from `seed`. Device, batch size and workers never change a score. Raises
+    PairingError when there is nothing to pair, UsageError for a metric, setting or device that is not there, or a name
+    that belongs to no group. An image that cannot be scored raises nothing: its row says why; `Results.scored` is
+    empty when that is so of all of them.
     """
+    (results,) = evaluate_runs(
+        {"": prediction}, target,
+        metrics=metrics, required=required, settings=settings, glob=glob, alpha=alpha, device=device,
+        batch_size=batch_size, workers=workers, vgg19_weights=vgg19_weights, offline=offline, grouping=grouping,
+        seed=seed, progress=progress, announce=announce,
+    ).values()  # fmt: skip
+    return results
+
+
+def evaluate_runs(
+    predictions: Mapping[str, str | Path],
+    target: str | Path,
+    *,
+    metrics: str | Iterable[str] | None = None,
+    required: Collection[str] = (),
+    settings: Settings | None = None,
+    glob: str | None = None,
+    alpha: Alpha = "refuse",
+    device: str = "auto",
+    batch_size: int | None = None,
+    workers: int | None = None,
+    vgg19_weights: str | Path | None = None,
+    offline: bool = False,
+    grouping: Grouping | None = None,
+    seed: int = SEED,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+) -> dict[str, Results]:
+    """Score several runs, label -> folder of predictions, against one `target`: label -> what `evaluate` gives for it.
+
+    Each target is decoded, and its features are computed, once for all runs; a folder given twice is scored once.
+    Options and errors as in `evaluate`, for all runs alike: what is wrong with one of them stops them all before any
+    is scored, and no run at all is a UsageError. `Results.seconds` are those of all together, and `progress` counts
+    the pairs of all.
+    """
+    if not predictions:
+        raise UsageError("there is no run to score; give at least one folder of predictions")
     started = time.perf_counter()
     names = measures.chosen(metrics)
     options = Options(str(pick_device(device)), batch_size, workers, alpha)
-    pairing = pairs.find(Path(prediction), Path(target), glob=glob)
+    pairings = {label: pairs.find(Path(folder), Path(target), glob=glob) for label, folder in predictions.items()}
+    if grouping:
+        grouping.require({pair.name: None for pairing in pairings.values() for pair in pairing.pairs})
     settings, scorable, warnings = _with_weights(
-        names, settings or Settings(), vgg19_weights, offline, by_name=metrics is not None,
+        names, settings or Settings(), vgg19_weights, offline, by_name=metrics is not None or "vgg19" in required,
         progress=progress, announce=announce,
     )  # fmt: skip
-    rows = [_unpaired_row(file) for file in pairing.unpaired]
+    todo = _by_target(pairings.values())
+    rows: dict[Pair, Row] = {}
     told: list[str] = []
-    engine = ENGINES["local"]
     if progress:
-        progress("pairs", 0, len(pairing.pairs))
-    for done, row in enumerate(engine(pairing.pairs, scorable, settings, options, told.append), start=1):
-        rows.append(row)
+        progress("pairs", 0, len(todo))
+    for done, row in enumerate(ENGINES["local"](todo, scorable, settings, options, told.append), start=1):
+        rows[Pair(row.name, Path(row.prediction), Path(row.target))] = row
         if progress:
-            progress("pairs", done, len(pairing.pairs))
-    notes = (_not_faster(settings, options), _same_place(pairing), pairs.unpaired_message(pairing))
-    return Results(
-        prediction=str(prediction),
-        target=str(target),
-        columns=measures.columns(names, settings),
-        rows=tuple(sorted(rows, key=lambda row: pairs.natural_key(row.name))),
-        signature=_signature(names, settings, options),
-        ignored=pairing.ignored,
-        warnings=tuple(filter(None, (*warnings, *notes, *told))),
-        seconds=time.perf_counter() - started,
-    )
+            progress("pairs", done, len(todo))
+    seconds = time.perf_counter() - started
+
+    def results(label: str, pairing: Pairing) -> Results:
+        found = [*(rows[pair] for pair in pairing.pairs), *map(_unpaired_row, pairing.unpaired)]
+        notes = (_not_faster(settings, options), _same_place(pairing), pairs.unpaired_message(pairing))
+        return Results(
+            prediction=str(predictions[label]),
+            target=str(target),
+            columns=measures.columns(names, settings),
+            rows=tuple(sorted(found, key=lambda row: pairs.natural_key(row.name))),
+            signature=_signature(names, settings, options),
+            ignored=pairing.ignored,
+            warnings=tuple(filter(None, (*warnings, *notes, *told))),
+            seconds=seconds,
+        ).resampled(grouping, seed)
+
+    return {label: results(label, pairing) for label, pairing in pairings.items()}
+
+
+def _by_target(pairings: Iterable[Pairing]) -> list[Pair]:
+    """The pairs of all runs, each once, those of one target next to each other."""
+    found = dict.fromkeys(pair for pairing in pairings for pair in pairing.pairs)
+    return sorted(found, key=lambda pair: pairs.natural_key(pair.name))
 
 
 def _with_weights(
@@ -117,7 +176,7 @@ def _with_weights(
     return replace(settings, vgg19_weights=found), names, ()
 
 
-def _same_place(pairing: pairs.Pairing) -> str:
+def _same_place(pairing: Pairing) -> str:
     if not pairing.prediction.samefile(pairing.target):
         return ""
     return f"prediction and target are one and the same, {shown(pairing.prediction)}: every score is that of identity"

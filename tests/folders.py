@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from relight_eval.pairs import Pair, find
+
 Pixels = NDArray[np.uint8]
 
 
@@ -38,3 +40,14 @@ def two_folders(root: Path, count: int = 4, **size: int) -> tuple[Path, Path]:
         write(root / "target" / f"im{i}.png", target)
         write(root / "prediction" / f"im{i}.png", worse(target, 4 + 6 * i, seed=i))
     return root / "prediction", root / "target"
+
+
+def runs_of(root: Path, runs: int, count: int = 4, **size: int) -> list[Pair]:
+    """The pairs of several runs, run0/, run1/, … below `root`, with one target/, those of a target together."""
+    for i in range(count):
+        target = picture(i, **size)
+        write(root / "target" / f"im{i}.png", target)
+        for k in range(runs):
+            write(root / f"run{k}" / f"im{i}.png", worse(target, 4 + 6 * k, seed=100 * k + i))
+    found = [find(root / f"run{k}", root / "target").pairs for k in range(runs)]
+    return [pair for of_target in zip(*found, strict=True) for pair in of_target]

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from relight_eval import images
 from relight_eval.engines import ENGINES
 from relight_eval.errors import NoWeightsError, PairingError, UsageError, WeightsError
-from relight_eval.evaluate import evaluate
+from relight_eval.evaluate import evaluate, evaluate_runs
 from relight_eval.metrics import METRICS, Settings, build, precision_on, vgg19
-from relight_eval.results import Row
+from relight_eval.pairs import Pair
+from relight_eval.results import Results, Row
 from relight_eval.weights import load
 from tests.engines.fakes import greedy, use
-from tests.folders import picture, two_folders, write
+from tests.folders import picture, runs_of, two_folders, write
 
 pytestmark = pytest.mark.usefixtures("empty_home")
 
 evaluate_module = importlib.import_module("relight_eval.evaluate")
 
 PIXELS = ["charbonnier", "psnr"]
+
+
+def without_scores(pairs: list[Pair], *_: object) -> Iterator[Row]:
+    """An engine that does no work."""
+    return (Row(pair.name, str(pair.prediction), str(pair.target)) for pair in pairs)
 
 
 def test_three_lines_in_a_notebook(tmp_path: Path) -> None:
@@ -161,9 +171,9 @@ class TestPrecision:
         """(Without a GPU: the engine only builds the metrics, and VGG19 only notes how it was asked for.)"""
         built: list[bool] = []
 
-        def engine(pairs: object, metrics: list[str], settings: Settings, *_: object) -> Iterator[Row]:
+        def engine(pairs: list[Pair], metrics: list[str], settings: Settings, *_: object) -> Iterator[Row]:
             build(metrics, settings, torch.device(device))
-            yield from ()
+            return without_scores(pairs)
 
         monkeypatch.setattr(evaluate_module, "pick_device", torch.device)
         monkeypatch.setitem(ENGINES, "local", engine)  # type: ignore[arg-type]
@@ -176,7 +186,7 @@ class TestPrecision:
 
     def test_without_vgg19_all_is_exact(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(evaluate_module, "pick_device", torch.device)
-        monkeypatch.setitem(ENGINES, "local", lambda *_: iter(()))  # type: ignore[arg-type,misc]
+        monkeypatch.setitem(ENGINES, "local", without_scores)  # type: ignore[arg-type]
         results = evaluate(*two_folders(tmp_path, 1), metrics=["psnr"], device="cuda")
         assert results.signature["precision"] == "exact"
 
@@ -284,6 +294,95 @@ def test_progress_counts_every_pair_once(tmp_path: Path) -> None:
     calls: list[tuple[str, int, int]] = []
     evaluate(prediction, target, metrics=PIXELS, device="cpu", progress=lambda *call: calls.append(call))
     assert calls == [("pairs", done, 4) for done in (0, 1, 2, 3, 4)]
+
+
+class TestRuns:
+    """Several runs against one target: each Results is that of the run alone."""
+
+    def alone_and_together(
+        self, predictions: dict[str, Path], target: Path, **options: object
+    ) -> list[tuple[Results, Results]]:
+        together = evaluate_runs(predictions, target, device="cpu", **options)  # type: ignore[arg-type]
+        assert list(together) == list(predictions)
+        alone = [evaluate(folder, target, device="cpu", **options) for folder in predictions.values()]  # type: ignore[arg-type]
+        return list(zip(alone, together.values(), strict=True))
+
+    def test_each_is_that_of_the_run_alone(self, tmp_path: Path, vgg19_checkpoint: Path) -> None:
+        """With files that are broken, of another size, or without a partner in some of them, and several sizes."""
+        runs_of(tmp_path, 3, count=5)
+        for name in ("target", "run0", "run1", "run2"):
+            write(tmp_path / name / "wide.png", picture(len(name), 40, 99))
+        (tmp_path / "run0" / "im1.png").write_bytes(b"no image")
+        (tmp_path / "run1" / "im2.png").unlink()
+        write(tmp_path / "run1" / "im3.png", picture(3, 20, 20))
+        write(tmp_path / "run2" / "im10.png", picture(3))
+        (tmp_path / "run2" / "notes.txt").touch()
+        (tmp_path / "target" / "im4.png").write_bytes(b"")
+        predictions = {f"run {k}": tmp_path / f"run{k}" for k in range(3)}
+        pairs = self.alone_and_together(predictions, tmp_path / "target", vgg19_weights=vgg19_checkpoint)
+        assert len({len(alone.errors) for alone, _ in pairs}) > 1
+        for alone, together in pairs:
+            assert replace(together, rows=(), seconds=0.0) == replace(alone, rows=(), seconds=0.0)
+            for row, of_alone in zip(together.rows, alone.rows, strict=True):
+                assert replace(row, scores={}) == replace(of_alone, scores={})
+                assert dict(row.scores) == pytest.approx(dict(of_alone.scores), abs=1e-6, rel=0)
+
+    def test_only_the_seconds_differ(self, tmp_path: Path, vgg19_checkpoint: Path) -> None:
+        runs_of(tmp_path, 2, count=3)
+        predictions = {name: tmp_path / name for name in ("run0", "run1")}
+        options = {"metrics": ["charbonnier", "wssim", "vgg19"], "vgg19_weights": vgg19_checkpoint, "batch_size": 1}
+        for alone, together in self.alone_and_together(predictions, tmp_path / "target", **options):
+            assert replace(together, seconds=0.0) == replace(alone, seconds=0.0)
+
+    def test_every_target_is_read_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        runs_of(tmp_path, 4, count=6)
+        (tmp_path / "run2" / "im3.png").unlink()
+        reads: Counter[str] = Counter()
+        read = images.read
+
+        def watched(path: Path, *, alpha: images.Alpha) -> images.Image:
+            reads[str(path.relative_to(tmp_path))] += 1
+            return read(path, alpha=alpha)
+
+        monkeypatch.setattr(images, "read", watched)
+        predictions = {f"run{k}": tmp_path / f"run{k}" for k in range(4)}
+        evaluate_runs(predictions, tmp_path / "target", metrics=PIXELS, device="cpu")
+        assert len(reads) == 6 + 4 * 6 - 1
+        assert set(reads.values()) == {1}
+
+    def test_a_folder_given_twice_is_scored_once(self, tmp_path: Path) -> None:
+        prediction, target = two_folders(tmp_path, 3)
+        calls: list[tuple[str, int, int]] = []
+        first, other, second = evaluate_runs(
+            {"a": prediction, "b": target, "c": f"{prediction}/"},
+            target,
+            metrics=PIXELS,
+            device="cpu",
+            progress=lambda *call: calls.append(call),
+        ).values()
+        assert first.rows == second.rows != other.rows
+        assert second.prediction == f"{prediction}/"
+        assert calls == [("pairs", done, 6) for done in range(7)]
+        assert [bool(results.warnings) for results in (first, other, second)] == [False, True, False]
+
+    def test_two_files_of_other_names_and_one_target(self, tmp_path: Path) -> None:
+        files = [write(tmp_path / f"{name}.png", picture(i)) for i, name in enumerate(("b", "a", "truth"))]
+        found = evaluate_runs({"1": files[0], "2": files[1]}, files[2], metrics=PIXELS, device="cpu")
+        assert [[row.name for row in results.rows] for results in found.values()] == [["b"], ["a"]]
+
+    def test_what_is_wrong_with_one_stops_all(self, tmp_path: Path) -> None:
+        prediction, target = two_folders(tmp_path, 1)
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(PairingError, match="empty"):
+            evaluate_runs({"a": prediction, "b": tmp_path / "empty"}, target, metrics=PIXELS, device="cpu")
+
+    def test_no_run_is_a_usage_error(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="no run to score"):
+            evaluate_runs({}, tmp_path)
+
+    def test_both_have_the_same_options(self) -> None:
+        one, several = (list(inspect.signature(each).parameters.values())[1:] for each in (evaluate, evaluate_runs))
+        assert one == several
 
 
 def test_the_words_are_checked_before_any_file_is_looked_at() -> None:

@@ -17,7 +17,10 @@ __all__ = ["ENGINES", "Engine", "Options"]
 class Engine(Protocol):
     """The contract. A pair that cannot be scored gives a row with its error; only bugs and a device that is not
     there raise. Scores do not depend on the engine, its options, or the other pairs. `tell` gets what the user should
-    know of how the work went."""
+    know of how the work went.
+
+    Pairs of one target that stand next to each other are decoded and scored together, the target once: so stand those
+    of several runs."""
 
     def __call__(
         self,

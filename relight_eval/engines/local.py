@@ -3,6 +3,9 @@
 On a CPU the same threads also score, a piece of an image each (`metrics.pieces`), with one thread of torch each: two
 teams of threads for the same processors wait for each other more than they work. On a GPU the next batch is decoded,
 stacked and copied while this one is computed.
+
+Pairs of one target that follow each other, as those of several runs do, stay together from file to score: the target
+is decoded once, and what a metric needs of it is computed once (`Batch.by_target`).
 """
 
 from __future__ import annotations
@@ -13,11 +16,11 @@ import sys
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import cycle, islice
+from itertools import cycle, groupby, islice
 from typing import NamedTuple
 
 import torch
@@ -70,17 +73,38 @@ class Options:
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """A pair in memory: both (3, H, W) uint8."""
+class Prediction:
+    """The prediction of a pair in memory, (3, H, W) uint8, and the note on both files."""
 
     pair: Pair
-    prediction: Tensor
-    target: Tensor
-    note: str
+    pixels: Tensor
+    note: str = ""
 
     @property
     def size(self) -> Size:
-        return self.target.shape[-2], self.target.shape[-1]
+        return self.pixels.shape[-2], self.pixels.shape[-1]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A target in memory, (3, H, W) uint8, and predictions of it, at least one, all of its size."""
+
+    predictions: tuple[Prediction, ...]
+    target: Tensor
+
+    @property
+    def size(self) -> Size:
+        return self.predictions[0].size
+
+    @property
+    def pixels(self) -> int:
+        """Of all predictions."""
+        return self.size[0] * self.size[1] * len(self.predictions)
+
+    def parts(self, most: int) -> list[Decoded]:
+        """The same with at most so many predictions each."""
+        firsts = range(0, len(self.predictions), most)
+        return [replace(self, predictions=self.predictions[first : first + most]) for first in firsts]
 
 
 def score(
@@ -95,7 +119,7 @@ def score(
         decoded = decode_ahead(pairs, pool, options.alpha, ahead=2 * workers)
         started: deque[Started] = deque()
         try:
-            for ready in in_batches(decoded, scorer.batch_size):
+            for ready in in_batches(decoded, scorer.batch_size, scorer.most):
                 if isinstance(ready, Row):
                     yield ready
                     continue
@@ -172,6 +196,12 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def usable_devices() -> list[str]:
+    """The kinds of device that there are on this machine, the CPU first."""
+    kinds = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return [kind for kind, there in kinds.items() if there]
+
+
 def available_cpus() -> int:
     """The processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -179,54 +209,92 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def decode(pair: Pair, alpha: images.Alpha) -> Decoded | Row:
-    """Both images of a pair, or the row that says why not."""
+def decode(pairs: Sequence[Pair], alpha: images.Alpha) -> tuple[list[Decoded | Row], Sequence[Pair]]:
+    """The images of pairs of one target, a row for each pair that cannot be scored, and what is left to do.
+
+    That is what WAITING_PIXELS do not hold: for the predictions of a large target it is decoded again.
+    """
+    try:
+        target = images.read(pairs[0].target, alpha=alpha)
+    except ImageError as error:
+        return [_row(pair, error=str(error)) for pair in pairs], ()
+    most = max(1, WAITING_PIXELS // (target.pixels.shape[-2] * target.pixels.shape[-1]))
+    found = [_prediction(pair, target, alpha) for pair in pairs[:most]]
+    decoded: list[Decoded | Row] = [item for item in found if isinstance(item, Row)]
+    if predictions := tuple(item for item in found if isinstance(item, Prediction)):
+        decoded.append(Decoded(predictions, target.pixels))
+    return decoded, pairs[most:]
+
+
+def _prediction(pair: Pair, target: images.Image, alpha: images.Alpha) -> Prediction | Row:
+    """The prediction of a pair whose target is there, or the row that says why not."""
     try:
         prediction = images.read(pair.prediction, alpha=alpha)
-        target = images.read(pair.target, alpha=alpha)
         images.check_same_size(prediction.pixels, target.pixels, pair.prediction, pair.target)
     except ImageError as error:
         return _row(pair, error=str(error))
     sides = (("prediction", prediction.note), ("target", target.note))
-    note = "; ".join(f"{side}: {text}" for side, text in sides if text)
-    return Decoded(pair, prediction.pixels, target.pixels, note)
+    return Prediction(pair, prediction.pixels, "; ".join(f"{side}: {text}" for side, text in sides if text))
 
 
 def decode_ahead(pairs: Sequence[Pair], pool: Executor, alpha: images.Alpha, *, ahead: int) -> Iterator[Decoded | Row]:
-    """The pairs in order, with at most `ahead` of them decoded or being decoded before they are asked for.
+    """The pairs in order, those of one target together, with at most `ahead` targets decoded or being decoded before
+    they are asked for.
 
-    Fewer where they are large: as many of the size of the last one as WAITING_PIXELS allows.
+    Fewer where they are large: as many like the last one as WAITING_PIXELS allows.
     """
-    todo = iter(pairs)
-    waiting: deque[Future[Decoded | Row]] = deque(pool.submit(decode, pair, alpha) for pair in islice(todo, 1))
+    todo = (list(group) for _, group in groupby(pairs, key=lambda pair: pair.target))
+    waiting = deque(pool.submit(decode, group, alpha) for group in islice(todo, 1))
     now = 1  # until the size of the first is known
     while waiting:
-        done = waiting.popleft().result()
-        if isinstance(done, Decoded):
-            now = min(ahead, max(1, WAITING_PIXELS // (done.size[0] * done.size[1])))
+        done, rest = waiting.popleft().result()
+        for item in done:
+            if isinstance(item, Decoded):
+                now = min(ahead, max(1, WAITING_PIXELS // item.pixels))
+        if rest:
+            waiting.appendleft(pool.submit(decode, rest, alpha))
         missing = max(0, now - len(waiting))
-        waiting.extend(pool.submit(decode, pair, alpha) for pair in islice(todo, missing))
-        yield done
+        waiting.extend(pool.submit(decode, group, alpha) for group in islice(todo, missing))
+        yield from done
 
 
-def in_batches(decoded: Iterable[Decoded | Row], batch_size: Callable[[Size], int]) -> Iterator[list[Decoded] | Row]:
-    """Pairs of one size together, rows passed on. Few sizes or many: what waits is bounded by WAITING_PIXELS."""
-    waiting: defaultdict[Size, list[Decoded]] = defaultdict(list)
+def in_batches(
+    decoded: Iterable[Decoded | Row],
+    batch_size: Callable[[Size], int],
+    most: Callable[[Size], int] = lambda size: sys.maxsize,
+) -> Iterator[list[Decoded] | Row]:
+    """Targets of one size and number of predictions together, rows passed on.
+
+    Of a size, `batch_size` says how many pairs are a batch, which yet holds at least one target with its predictions;
+    `most` says how many of these there may be. Few sizes or many: what waits is bounded by WAITING_PIXELS.
+    """
+    waiting: defaultdict[tuple[Size, int], list[Decoded]] = defaultdict(list)
     for item in decoded:
         if isinstance(item, Row):
             yield item
             continue
-        waiting[item.size].append(item)
-        if len(waiting[item.size]) >= batch_size(item.size):
-            yield waiting.pop(item.size)
-        elif sum(_pixels(group) for group in waiting.values()) > WAITING_PIXELS:
-            yield waiting.pop(max(waiting, key=lambda size: _pixels(waiting[size])))
+        for part in item.parts(most(item.size)):
+            runs = len(part.predictions)
+            group = waiting[part.size, runs]
+            group.append(part)
+            if (len(group) + 1) * runs > batch_size(part.size):
+                yield waiting.pop((part.size, runs))
+            elif sum(_pixels(group) for group in waiting.values()) > WAITING_PIXELS:
+                yield waiting.pop(max(waiting, key=lambda kind: _pixels(waiting[kind])))
     yield from waiting.values()
 
 
 def _pixels(group: list[Decoded]) -> int:
-    height, width = group[0].size
-    return height * width * len(group)
+    return sum(item.pixels for item in group)
+
+
+def _halves(group: list[Decoded]) -> list[list[Decoded]]:
+    """Half of the targets each; of a single target half of its predictions each; a single pair as it is."""
+    if len(group) > 1:
+        half = len(group) // 2
+        return [group[:half], group[half:]]
+    (item,) = group
+    return [[part] for part in item.parts(-(-len(item.predictions) // 2))]
 
 
 def auto_batch_size(size: Size, device: torch.device) -> int:
@@ -253,7 +321,8 @@ class _Scores(NamedTuple):
 
 
 class Scorer:
-    """Scores batches, and when the memory is short goes on with smaller ones, then with smaller pieces of a pair."""
+    """Scores batches, and when the memory is short goes on with fewer targets, then with fewer of a target's
+    predictions, then with smaller pieces of a pair."""
 
     def __init__(
         self,
@@ -280,8 +349,11 @@ class Scorer:
 
     def batch_size(self, size: Size) -> int:
         """How many pairs of this size go together."""
-        wanted = self._asked_for or self._auto_size(size)
-        return wanted if self._most_pixels is None else max(1, min(wanted, self._most_pixels // (size[0] * size[1])))
+        return min(self._asked_for or self._auto_size(size), self.most(size))
+
+    def most(self, size: Size) -> int:
+        """How many pairs of this size may go together: more than that did not fit the memory."""
+        return sys.maxsize if self._most_pixels is None else max(1, self._most_pixels // (size[0] * size[1]))
 
     def start(self, group: list[Decoded]) -> Started:
         """Begins with pairs of one size: on a GPU this returns before they are done.
@@ -306,16 +378,17 @@ class Scorer:
         if stream is not None:
             stream.synchronize()
         lists = scores.values.tolist()
-        return [_scored(item, self.columns, row, scores.reasons) for item, row in zip(group, lists, strict=True)]
+        predictions = [prediction for item in group for prediction in item.predictions]
+        return [_scored(item, self.columns, row, scores.reasons) for item, row in zip(predictions, lists, strict=True)]
 
     def _with_less_memory(self, group: list[Decoded]) -> list[Row]:
-        height, width = group[0].size
-        if len(group) > 1:
-            half = len(group) // 2
+        halves = _halves(group)
+        if len(halves) > 1:
             if self._most_pixels is None:
                 self._tell(f"the memory of {self.device} is short: went on with fewer pairs at once")
-            self._most_pixels = min(self._most_pixels or sys.maxsize, half * height * width)
-            return self.rows(self.start(group[:half])) + self.rows(self.start(group[half:]))
+            self._most_pixels = min(self._most_pixels or sys.maxsize, _pixels(halves[0]))
+            return [row for half in halves for row in self.rows(self.start(half))]
+        height, width = group[0].size
         now = min(self._piece_values or sys.maxsize, height * width)
         if now > SMALLEST_PIECE:
             if self._piece_values is None:
@@ -325,22 +398,27 @@ class Scorer:
         message = (
             f"a pair of {width}x{height} does not fit the memory of {self.device}; score it with fewer metrics (-m)"
         )
-        return [_row(group[0].pair, width=width, height=height, error=message)]
+        return [_row(group[0].predictions[0].pair, width=width, height=height, error=message)]
 
     def _computed(self, group: list[Decoded]) -> _Scores:
-        sides = ([item.prediction for item in group], [item.target for item in group])
-        batch = Batch(*(self._moved(side) for side in sides))
+        batch = self._batch(group)
         height, width = group[0].size
         parts, reasons = [], []
         with resources(pool=self._pool, threads=self._threads, piece_values=self._piece_values):
             for metric in self.metrics:
                 if min(height, width) < metric.min_side:
                     reasons.append(f"{metric.name} (needs {metric.min_side}x{metric.min_side})")
-                    parts.append(torch.full((len(group), len(metric.columns)), torch.nan, device=self.device))
+                    parts.append(torch.full((len(batch.target), len(metric.columns)), torch.nan, device=self.device))
                 else:
                     parts.append(metric.score(batch))
         double = torch.float32 if self.device.type == "mps" else torch.float64  # Metal has no float64
         return _Scores(torch.cat([part.to(self.device, double) for part in parts], dim=1), reasons)
+
+    def _batch(self, group: list[Decoded]) -> Batch:
+        runs = len(group[0].predictions)
+        prediction = self._moved([prediction.pixels for item in group for prediction in item.predictions])
+        target = self._moved([item.target for item in group])
+        return Batch(prediction, target if runs == 1 else target.repeat_interleave(runs, dim=0), runs=runs)
 
     def _moved(self, side: list[Tensor]) -> Tensor:
         """The images of one side on the device, (N, 3, H, W) as stored: a byte a value."""
@@ -363,7 +441,7 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
-def _scored(item: Decoded, columns: list[str], values: list[float], reasons: list[str]) -> Row:
+def _scored(item: Prediction, columns: list[str], values: list[float], reasons: list[str]) -> Row:
     scores = {name: value for name, value in zip(columns, values, strict=True) if value == value}  # no NaN
     height, width = item.size
     error = ""

@@ -21,12 +21,17 @@ T = TypeVar("T")
 
 
 class Batch:
-    """Pairs of one size: `prediction` and `target`, each (N, 3, H, W) sRGB, float in [0, 1] or uint8 as stored."""
+    """Pairs of one size: `prediction` and `target`, each (N, 3, H, W) sRGB, float in [0, 1] or uint8 as stored.
 
-    def __init__(self, prediction: Tensor, target: Tensor) -> None:
+    Of `runs` pairs that follow each other the targets are one and the same. A metric need not mind; it may ask
+    `by_target`, and compute what it needs of a target once.
+    """
+
+    def __init__(self, prediction: Tensor, target: Tensor, *, runs: int = 1) -> None:
         require_same_shape(prediction, target)
         self.prediction = prediction
         self.target = target
+        self.runs = runs
         self._known: dict[object, object] = {}
 
     def once(self, function: Callable[[Tensor, Tensor], T]) -> T:
@@ -34,6 +39,10 @@ class Batch:
         if function not in self._known:
             self._known[function] = function(self.prediction, self.target)
         return self._known[function]  # type: ignore[return-value]
+
+    def by_target(self) -> tuple[Tensor, Tensor]:
+        """The predictions of each target, (N / runs, runs, 3, H, W), and the targets, (N / runs, 3, H, W)."""
+        return torch.unflatten(self.prediction, 0, (-1, self.runs)), self.target[:: self.runs]
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ Traps         Other code uses other layers, squares the differences, or
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from functools import partial, reduce
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +53,11 @@ TILE_SIDE = 1024
 GPU_TILE_SIDE = 2048
 MARGIN = 12
 
-SumsOfTile = Callable[[Tensor, Tensor, Window], Tensor]  # prediction, target, the part that counts: (N, 3)
+# Predictions of one target whose features may be in memory at once; of more, tiles are the smaller.
+PREDICTIONS_OF_TILE = 4
+
+# Predictions (N, K, 3, H, W) of the targets (N, 3, H, W), and the part that counts: (N, K, 3).
+SumsOfTile = Callable[[Tensor, Tensor, Window], Tensor]
 
 
 class VGG19Features(nn.Module):
@@ -88,14 +92,15 @@ class VGG19Features(nn.Module):
         found: Tensor = getattr(self, f"{name}_weight")
         return found
 
-    def entering(self, prediction: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The target as the network sees it, and the prediction's difference from it.
+    def entering(self, predictions: Tensor, target: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The target (N, 3, H, W) as the network sees it, and the differences of its predictions (N, K, 3, H, W) from
+        it, K times (N, 3, H, W).
 
-        The difference is taken of the values as stored: of whole levels it is exact.
+        The differences are taken of the values as stored: of whole levels they are exact.
         """
         dtype = self.mean.dtype
-        delta = (prediction.to(dtype) - target.to(dtype)) / (white(target) * self.std)
-        return (in_dtype(target, dtype) - self.mean) / self.std, delta
+        deltas = (predictions.to(dtype) - target[:, None].to(dtype)) / (white(target) * self.std)
+        return (in_dtype(target, dtype) - self.mean) / self.std, deltas.unbind(1)
 
 
 def layer_distances(features: VGG19Features, prediction: Tensor, target: Tensor) -> Tensor:
@@ -108,48 +113,53 @@ def layer_distances(features: VGG19Features, prediction: Tensor, target: Tensor)
     _require_rgb_pair(prediction, target)
     height, width = target.shape[-2:]
     window = Window(slice(0, height), slice(0, width))
-    return _means(layer_sums(features, prediction, target.detach(), window), height, width)
+    return _means(layer_sums(features, prediction[:, None], target.detach(), window)[:, 0], height, width)
 
 
-def layer_sums(features: VGG19Features, prediction: Tensor, target: Tensor, window: Window) -> Tensor:
-    """The sums of which `layer_distances` are the means, of the part of the image in `window`: (N, 3).
+def layer_sums(features: VGG19Features, predictions: Tensor, target: Tensor, window: Window) -> Tensor:
+    """The sums of which `layer_distances` are the means, of the part of the image in `window`: (N, K, 3).
 
-    What goes through the network are the target's features and the prediction's difference from them. Convolutions
-    are linear, so the difference of two outputs is the output of the difference: a small difference keeps its
-    digits, and what is rounded of the large features hardly matters to it, which is why half precision will do.
+    `predictions` are (N, K, 3, H, W), K of each target (N, 3, H, W).
+
+    What goes through the network are the target's features, once, and each prediction's difference from them.
+    Convolutions are linear, so the difference of two outputs is the output of the difference: a small difference keeps
+    its digits, and what is rounded of the large features hardly matters to it, which is why half precision will do.
     """
-    base, delta = _convolved(features, "conv1_1", *features.entering(prediction, target))
-    sums = [_sum(delta, window)]
+    base, deltas = _convolved(features, "conv1_1", *features.entering(predictions, target))
+    sums = [_sums(deltas, window)]
     for halvings, (second, first) in enumerate((("conv1_2", "conv2_1"), ("conv2_2", "conv3_1")), start=1):
-        base, delta = _convolved(features, second, base, delta, halve=True)
-        base, delta = _convolved(features, first, base, delta)
-        sums.append(_sum(delta, window.halved(halvings)))
-    return torch.stack(sums, dim=1)
+        base, deltas = _convolved(features, second, base, deltas, halve=True)
+        base, deltas = _convolved(features, first, base, deltas)
+        sums.append(_sums(deltas, window.halved(halvings)))
+    return torch.stack(sums, dim=-1)
 
 
 def _convolved(
-    features: VGG19Features, name: str, base: Tensor, delta: Tensor, *, halve: bool = False
-) -> tuple[Tensor, Tensor]:
+    features: VGG19Features, name: str, base: Tensor, deltas: Sequence[Tensor], *, halve: bool = False
+) -> tuple[Tensor, list[Tensor]]:
     """The features after a convolution, its ReLU, and where `halve` max pooling.
 
     Written without the sum z + dz, which in half precision would round dz to the digits of z.
     """
     with torch.no_grad():
         z = features.convolved(base, name)
-    dz = features.convolved(delta, name, bias=False)
+    moved = [features.convolved(delta, name, bias=False) for delta in deltas]
     if halve:  # max(z + dz) − max(z)
         height, width = z.shape[-2] // 2 * 2, z.shape[-1] // 2 * 2
-        z, dz = z[..., :height, :width], dz[..., :height, :width]
+        z = z[..., :height, :width]
         largest = max_pool2d(z, 2)
-        dz = max_pool2d(z - interpolate(largest, scale_factor=2) + dz, 2)
+        below = z - interpolate(largest, scale_factor=2)
+        moved = [max_pool2d(below + dz[..., :height, :width], 2) for dz in moved]
         z = largest
-    base = z.relu()
-    return base, torch.maximum(dz + z.clamp(max=0), -base)  # relu(z + dz) − relu(z)
+    base, negative = z.relu(), z.clamp(max=0)
+    return base, [torch.maximum(dz + negative, -base) for dz in moved]  # relu(z + dz) − relu(z)
 
 
-def _sum(delta: Tensor, window: Window) -> Tensor:
-    dtype = torch.promote_types(delta.dtype, torch.float32)
-    return delta[..., window.rows, window.columns].abs().sum(dim=(1, 2, 3), dtype=dtype)
+def _sums(deltas: Sequence[Tensor], window: Window) -> Tensor:
+    """Of K times (N, C, H, W): (N, K)."""
+    dtype = torch.promote_types(deltas[0].dtype, torch.float32)
+    counted = [delta[..., window.rows, window.columns] for delta in deltas]
+    return torch.stack([delta.abs().sum(dim=(1, 2, 3), dtype=dtype) for delta in counted], dim=1)
 
 
 def _means(sums: Tensor, height: int, width: int) -> Tensor:
@@ -187,7 +197,7 @@ def metric(weights: VGG19Weights, preset: str, device: torch.device, *, half: bo
     def score(batch: Batch) -> Tensor:
         height, width = batch.target.shape[-2:]
         with torch.no_grad(), full_float32():
-            distances = _means(_tiled_sums(sums_of_tile, batch.prediction, batch.target), height, width)
+            distances = _means(_tiled_sums(sums_of_tile, *batch.by_target()).flatten(0, 1), height, width)
         distances = torch.where(distances.isfinite(), distances, torch.nan)  # half precision may overflow
         return torch.cat([weighted(distances)[:, None], distances], dim=1)
 
@@ -201,25 +211,26 @@ def _on_cpu(features: VGG19Features) -> SumsOfTile:
         for name in filter(None, stage)
     }
 
-    def sums(prediction: Tensor, target: Tensor, window: Window) -> Tensor:
-        return vgg19_cpu.layer_sums(layers, *features.entering(prediction, target), window)[None]
+    def sums(predictions: Tensor, target: Tensor, window: Window) -> Tensor:
+        return vgg19_cpu.layer_sums(layers, *features.entering(predictions, target), window)[None]
 
     return sums
 
 
-def _tiled_sums(sums_of_tile: SumsOfTile, prediction: Tensor, target: Tensor) -> Tensor:
-    """The sums of every pair, (N, 3), of tiles of a few pairs: what is in memory at once is bounded."""
-    count, _, height, width = target.shape
+def _tiled_sums(sums_of_tile: SumsOfTile, predictions: Tensor, target: Tensor) -> Tensor:
+    """The sums of every pair, (N, K, 3), of tiles of a few targets: what is in memory at once is bounded."""
+    count, runs = predictions.shape[:2]
+    height, width = target.shape[-2:]
     pixels = piece_values(target, usual=TILE_SIDE**2) or GPU_TILE_SIDE**2
-    side = max(4, math.isqrt(pixels) // 4 * 4)
-    pairs = max(1, pixels // (height * width)) if target.device.type != "cpu" else 1
+    side = max(4, math.isqrt(pixels * PREDICTIONS_OF_TILE // max(runs, PREDICTIONS_OF_TILE)) // 4 * 4)
+    targets = max(1, pixels // (height * width * runs)) if target.device.type != "cpu" else 1
 
-    def of_pairs(first: int) -> Tensor:
-        p, t = prediction[first : first + pairs], target[first : first + pairs]
+    def of_targets(first: int) -> Tensor:
+        p, t = predictions[first : first + targets], target[first : first + targets]
         sums = []
         for outer, inner in tiles(height, width, side=side, margin=MARGIN):
             cut = (..., outer.rows, outer.columns)
             sums.append(sums_of_tile(p[cut], t[cut], inner))
-        return torch.stack(sums).sum(dim=0)
+        return reduce(torch.add, sums)  # one by one, so in the same order however many predictions there are
 
-    return torch.cat(each(of_pairs, range(0, count, pairs)))
+    return torch.cat(each(of_targets, range(0, count, targets)))

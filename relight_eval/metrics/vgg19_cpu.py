@@ -8,6 +8,7 @@ of the first convolution twice. Beyond the border of the image there are zeros, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -48,73 +49,76 @@ class Layer:
 
 
 class Features(NamedTuple):
-    """What goes through the network: the target's features, and the prediction's less these.
+    """What goes through the network: the target's features, and of each of its predictions what these have more.
 
-    Both in the planes of `winograd`, in a frame of zeros: (4, H + 5, G + 2, C), with G the groups of four columns, an
+    All in the planes of `winograd`, in a frame of zeros: (4, H + 5, G + 2, C), with G the groups of four columns, an
     even number. Below are so many zeros because rows are taken four at a time; columns beyond W are zeros, too. The
     images at the start are (1, H + 5, 4·G + 2, 3) instead.
     """
 
     base: Tensor
-    delta: Tensor
+    deltas: tuple[Tensor, ...]
 
     @classmethod
-    def framed(cls, height: int, width: int, channels: int) -> Features:
+    def framed(cls, height: int, width: int, channels: int, predictions: int) -> Features:
         """A frame, and nothing in it yet."""
         shape = STEP, 1 + height + STEP, -(-width // EVEN_GROUPS) * 2 + 2, channels
-        sides = cls(torch.empty(shape), torch.empty(shape))
+        base, *deltas = sides = [torch.empty(shape) for _ in range(1 + predictions)]
         for side in sides:
             side[:, 0], side[:, height + 1 :], side[:, :, 0], side[:, :, -1] = 0, 0, 0, 0
-        return sides
+        return cls(base, tuple(deltas))
 
     @classmethod
     def of_images(cls, *images: Tensor) -> Features:
-        """Base and delta (1, 3, H, W) in a frame."""
+        """Base and deltas (1, 3, H, W) in a frame."""
         width = images[0].shape[-1]
-        return cls(*(pad(image.permute(0, 2, 3, 1), (0, 0, 1, 1 + -width % EVEN_GROUPS, 1, STEP)) for image in images))
+        base, *deltas = (
+            pad(image.permute(0, 2, 3, 1), (0, 0, 1, 1 + -width % EVEN_GROUPS, 1, STEP)) for image in images
+        )
+        return cls(base, tuple(deltas))
 
     def below(self, row: int) -> Features:
         """The rows of the frame from this one on."""
-        return Features(self.base[:, row:], self.delta[:, row:])
+        return Features(self.base[:, row:], tuple(delta[:, row:] for delta in self.deltas))
 
 
-def layer_sums(layers: dict[str, Layer], base: Tensor, delta: Tensor, window: Window) -> Tensor:
-    """Sums of |difference| of the features of a pair at relu1_1, relu2_1 and relu3_1 in `window`: (3,).
+def layer_sums(layers: dict[str, Layer], base: Tensor, deltas: Sequence[Tensor], window: Window) -> Tensor:
+    """Sums of |difference| of the features at relu1_1, relu2_1 and relu3_1 in `window`: (len(deltas), 3).
 
-    `base` is the target as the network sees it, `delta` the prediction's difference from it, both (1, 3, H, W)
-    float32, H and W at least 4.
+    `base` is the target as the network sees it, each of `deltas` the difference of a prediction from it, all of them
+    (1, 3, H, W) float32, H and W at least 4.
     """
     height, width = base.shape[-2:]
-    x = Features.of_images(base, delta)
+    x = Features.of_images(base, *deltas)
     sums = []
     for halvings, (first, second) in enumerate(STAGES):
         size = height >> halvings, width >> halvings
-        total, x = _stage(x, size, layers[first], layers[second] if second else None, window.halved(halvings))
-        sums.append(total)
-    return torch.stack(sums)
+        totals, x = _stage(x, size, layers[first], layers[second] if second else None, window.halved(halvings))
+        sums.append(totals)
+    return torch.stack(sums, dim=1)
 
 
 def _stage(
     x: Features, size: tuple[int, int], first: Layer, second: Layer | None, window: Window
 ) -> tuple[Tensor, Features]:
-    """The sum of |difference| after `first`, and the features after `second`, halved."""
+    """The sums of |difference| after `first`, one of each delta, and the features after `second`, halved."""
     height, width = size
     channels = len(first.bias)
     rows = max(STEP, STRIP_VALUES // (channels * width) // STEP * STEP)
-    halved = Features.framed(height // 2, width // 2, channels) if second else x
+    halved = Features.framed(height // 2, width // 2, channels, len(x.deltas)) if second else x
 
     def strip(top: int) -> Tensor:
         bottom = min(top + rows, height)
         above, below = (max(top - 1, 0), min(bottom + 1, height)) if second else (top, bottom)
-        y = Features.framed(bottom - top, width, channels)  # its first row is row top − 1 of the image
+        y = Features.framed(bottom - top, width, channels, len(x.deltas))  # its first row is row top − 1 of the image
         _convolved(x.below(above), first, y.below(above - top + 1), (below - above, width))
         counted = slice(max(window.rows.start, top) - top + 1, max(min(window.rows.stop, bottom), top) - top + 1)
-        total = _sum(y.delta[:, counted, 1:-1], window.columns)
+        totals = torch.stack([_sum(delta[:, counted, 1:-1], window.columns) for delta in y.deltas])
         if second is not None:
             _convolved(y, second, halved.below(top // 2 + 1), (bottom - top, width), halve=True)
-        return total
+        return totals
 
-    return torch.stack(each(strip, range(0, height, rows))).sum(), halved
+    return torch.stack(each(strip, range(0, height, rows)), dim=1).sum(dim=1), halved
 
 
 def _convolved(x: Features, layer: Layer, out: Features, size: tuple[int, int], *, halve: bool = False) -> None:
@@ -130,20 +134,27 @@ def _convolved(x: Features, layer: Layer, out: Features, size: tuple[int, int], 
         last = min(first + at_once, tiles)
         above = slice(STEP * first, STEP * last + 2)
         z = layer(x.base[:, above], layer.bias)
-        moved = layer(x.delta[:, above], None).add_(z)
-        if halve:
-            z, moved = _halved(z), _halved(moved)
-        tile, columns = z.shape[-3:-1]
-        rows = slice(tile * first, tile * last)
-        base, delta = (torch.unflatten(side[:, rows, 1 : columns + 1], 1, (-1, tile)).view_as(z) for side in out)
-        torch.clamp_min(z, 0, out=base)
-        torch.sub(moved.relu_(), base, out=delta)
+        largest = _halved(z) if halve else z
+        base = torch.clamp_min(largest, 0, out=_block(out.base, first, largest))
+        for delta, difference in zip(x.deltas, out.deltas, strict=True):
+            moved = layer(delta[:, above], None).add_(z)
+            if halve:
+                moved = _halved(moved)
+            torch.sub(moved.relu_(), base, out=_block(difference, first, moved))
+    tile = STEP
     if halve:
-        height, width = height // 2, width // 2
-    for side in out:  # zeros again around the image
+        height, width, tile = height // 2, width // 2, STEP // 2
+    for side in (out.base, *out.deltas):  # zeros again around the image
         side[:, height : tile * tiles] = 0
         side[width % STEP :, :height, width // STEP + 1] = 0
         side[:, :height, width // STEP + 2 :] = 0
+
+
+def _block(frame: Tensor, first: int, like: Tensor) -> Tensor:
+    """The place in a frame of the rows of tiles from `first` on, as many as `like` has and in its shape."""
+    count, tile, columns = like.shape[-4:-1]
+    rows = frame[:, tile * first : tile * (first + count), 1 : columns + 1]
+    return torch.unflatten(rows, 1, (-1, tile)).view_as(like)
 
 
 def _halved(z: Tensor) -> Tensor:

@@ -15,11 +15,15 @@ from tests.benchmarks.cases import (
     HAND,
     HELP,
     HELP_LIMIT,
+    IN_TURN,
     LIGHT,
     ON_GPU,
+    RUNS,
     TERMS,
+    TOGETHER,
     WITHOUT_LPIPS,
     Bench,
+    of_runs,
     ours,
 )
 from tests.benchmarks.measure import Figure
@@ -61,7 +65,7 @@ def _range(slow: list[float], fast: list[float]) -> str:
 
 def bars(b: Bench) -> list[Bar]:
     """All of them, in the order of the issue."""
-    return [bar for part in (_by_hand, _light, _small, _start, _memory, _gpu) for bar in part(b)]
+    return [bar for part in (_by_hand, _light, _small, _runs, _start, _memory, _gpu) for bar in part(b)]
 
 
 def _unmeasured(what: str, bar: str, *figures: Figure | None) -> Bar | None:
@@ -138,6 +142,23 @@ def _small(b: Bench) -> Iterator[Bar]:
         processors = 1000 * (whole.cpu_seconds - decoding.cpu_seconds - arithmetic.cpu_seconds)
         text = f"{rest:.2f} ms ({parts[0]:.2f} − {parts[1]:.2f} − {parts[2]:.2f}); processor time {processors:+.2f} ms"
         yield Bar(what, bar, text, rest <= 1)
+
+
+# --- several runs with one target -------------------------------------------------------------------------
+
+
+def _runs(b: Bench) -> Iterator[Bar]:
+    """A tenth more than the share of the images that are left: of K runs K + 1, where one by one they have 2·K."""
+    for count in RUNS:
+        most = 1.1 * (count + 1) / (2 * count)
+        what, bar = f"{b.sets['large'].title}, three terms, {count} runs together", f"≤ {most:.4g}× {IN_TURN}"
+        together, in_turn = (b.find("large", of_runs(TERMS, count), who) for who in (TOGETHER, IN_TURN))
+        if problem := _unmeasured(what, bar, together, in_turn):
+            yield problem
+            continue
+        ratio = Ratio(together, in_turn)
+        text = f"{ratio.value:.3f}× {_range(together.repeated, in_turn.repeated)}"
+        yield Bar(what, bar, text, ratio.value <= most)
 
 
 # --- start-up and memory -----------------------------------------------------------------------------------

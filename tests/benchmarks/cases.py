@@ -28,6 +28,8 @@ BY_HAND = ("charbonnier", "wssim", "vgg19", "psnr", "ssim")
 DECODERS = ("relight_eval", "Pillow", "torchvision", "opencv", "imagecodecs")
 PRECISIONS = ("exact", "fast")
 HAND = "by hand"
+RUNS = (2, 4)  # so many with one target
+TOGETHER, IN_TURN = "all together", "one after the other"
 OPENED = 77  # the exit code of a run that was stopped when it opened its first image
 
 Case = Callable[["Bench"], None]
@@ -62,6 +64,7 @@ class Bench:
         counts = {few, many, warm, options.get("ready", 0)} - {0}
         for count in sorted(counts):
             self.sets[data].first(count)
+            self.sets[data].runs(count, options.get("runs", 0))
         task = Task(work, {"root": str(self.sets[data].root), **options}, few, many, warm, rounds)
         return Figure(data, stage, who, task)
 
@@ -174,6 +177,23 @@ def jpeg(b: Bench) -> None:
     b.measure([_tool(b, "jpeg", LIGHT, "exact", 4, 16), _hand(b, "jpeg", LIGHT, 1, 3), *_decoders(b, "jpeg", 4, 24)], 1)
 
 
+def runs(b: Bench) -> None:
+    """1024×1024 PNG, several runs with one target, together and in turn; what counts as a pair is a target with all."""
+    for metrics, few, many in ((TERMS, 1, 3), (LIGHT, 4, 12)):
+        for count in RUNS:
+            common = {"metrics": metrics, "precision": "exact", "device": "cpu", "runs": count}
+            b.measure(
+                [
+                    b.figure("large", of_runs(metrics, count), who, "runs", few, many, together=together, **common)
+                    for who, together in ((TOGETHER, True), (IN_TURN, False))
+                ]
+            )
+
+
+def of_runs(metrics: str, count: int) -> str:
+    return f"{metrics}, {count} runs"
+
+
 def huge(b: Bench) -> None:
     """One pair of 7680×4320: it must be scored, within the memory that a laptop has."""
     b.measure([_tool(b, "8k", metrics, "exact", 0, 1, warm=0) for metrics in (WITHOUT_LPIPS, ALL)], repeats=1)
@@ -277,6 +297,7 @@ CASES: dict[str, Case] = {
     "png256": medium,
     "png64": small,
     "jpeg": jpeg,
+    "runs": runs,
     "8k": huge,
     "accuracy": accuracy,
     "start": start,

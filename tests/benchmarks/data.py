@@ -77,6 +77,15 @@ class DataSet:
                 os.link(original, folder / f"{i:05d}{self.kind.suffix}")
         return folders[0], folders[1]
 
+    def runs(self, count: int, runs: int) -> list[Path]:
+        """Folders of predictions of so many runs for the targets of `first`: further names of one folder."""
+        prediction, _ = self.first(count)
+        folders = [prediction.with_name(f"run{k}") for k in range(runs)]
+        for folder in folders:
+            if not folder.is_symlink():
+                folder.symlink_to(prediction.name)
+        return folders
+
     def _make(self, count: int) -> None:
         """Write the first `count` pairs that are different, on all processors."""
         with ThreadPoolExecutor() as pool:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from relight_eval import weights
 from relight_eval.engines import local
-from relight_eval.evaluate import evaluate
+from relight_eval.evaluate import evaluate, evaluate_runs
 from relight_eval.images import read
 from relight_eval.metrics import Batch, Settings, build
 from relight_eval.metrics.pieces import resources
@@ -61,6 +61,23 @@ def tool(root: str, metrics: str, precision: str, device: str) -> Prepared:
         results = evaluate(*folders(root, count), metrics=metrics.split(","), settings=chosen, device=device)
         if results.errors or len(results.rows) != count:
             raise RuntimeError(f"not every pair was scored: {results.errors[:1]}")
+
+    return Prepared(work)
+
+
+def runs(root: str, metrics: str, precision: str, device: str, runs: int, together: bool) -> Prepared:
+    """So many runs with one target: together, or `evaluate` of each in turn."""
+    chosen = {"metrics": metrics.split(","), "settings": settings(precision), "device": device}
+
+    def work(count: int) -> None:
+        _, target = folders(root, count)
+        predictions = {str(k): Path(root, str(count), f"run{k}") for k in range(runs)}
+        if together:
+            found = evaluate_runs(predictions, target, **chosen)
+        else:
+            found = {label: evaluate(folder, target, **chosen) for label, folder in predictions.items()}
+        if [len(results.scored) for results in found.values()] != [count] * runs:
+            raise RuntimeError("not every pair was scored")
 
     return Prepared(work)
 
@@ -158,6 +175,7 @@ def nothing(root: str) -> Prepared:
 
 WORKS: dict[str, Callable[..., Prepared]] = {
     "tool": tool,
+    "runs": runs,
     "hand": hand,
     "decode": decode,
     "copy": copy,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from relight_eval.pairs import Pair, find
 from relight_eval.results import Row
 from relight_eval.weights import VGG19Weights, load
 from tests.engines.fakes import failing, use
-from tests.folders import picture, two_folders, worse, write
+from tests.folders import picture, runs_of, two_folders, worse, write
 
 ALL = tuple(METRICS)
 
@@ -64,6 +65,16 @@ def rows(engine: Engine, pairs: Sequence[Pair], settings: Settings, **options: o
     found = list(engine(pairs, ALL, settings, Options(device="cpu", **options)))
     assert sorted(row.name for row in found) == sorted(pair.name for pair in pairs)  # each exactly once
     return {row.name: row for row in found}
+
+
+def by_prediction(engine: Engine, pairs: Sequence[Pair], settings: Settings, **options: object) -> dict[str, Row]:
+    found = list(engine(pairs, ALL, settings, Options(device="cpu", **options)))
+    assert sorted(row.prediction for row in found) == sorted(str(pair.prediction) for pair in pairs)
+    return {row.prediction: row for row in found}
+
+
+# Of several runs, the files that one test spoils, and what their rows say.
+BAD = {"run1/im0.png": "not an image", "run2/im0.png": "20x20", "run3/im1.png": "no such file"}
 
 
 class TestEngine:
@@ -161,6 +172,47 @@ class TestEngine:
         assert rows(engine, pairs, settings)["a"].status == "error"
         assert rows(engine, pairs, settings, alpha="drop")["a"].scores["charbonnier"] == pytest.approx(1e-3)
         assert rows(engine, pairs, settings, alpha="black")["a"].scores["charbonnier"] > 0.1
+
+    @pytest.mark.parametrize("batch_size", [1, 4, None], ids=["one", "four", "auto"])
+    @pytest.mark.parametrize("runs", [2, 4])
+    def test_pairs_of_one_target_have_the_scores_that_they_have_alone(
+        self, engine: Engine, tmp_path: Path, settings: Settings, runs: int, batch_size: int | None
+    ) -> None:
+        pairs = [*runs_of(tmp_path / "a", runs, count=3), *runs_of(tmp_path / "b", runs, count=2, height=131, width=71)]
+        together = by_prediction(engine, pairs, settings, batch_size=batch_size)
+        for pair in pairs:
+            alone = by_prediction(engine, [pair], settings, batch_size=1)[str(pair.prediction)]
+            row = together[str(pair.prediction)]
+            assert replace(row, scores={}) == replace(alone, scores={})
+            assert row.scores.keys() == alone.scores.keys()
+            for column, score in alone.scores.items():
+                wrong = 1e-6 if column in ("lpips", "mps") else 1e-12
+                assert row.scores[column] == pytest.approx(score, abs=wrong, rel=0), (pair, column)
+
+    def test_of_several_predictions_a_bad_one_costs_its_own_row(
+        self, engine: Engine, tmp_path: Path, settings: Settings
+    ) -> None:
+        pairs = runs_of(tmp_path, 4, count=3)
+        whole = by_prediction(engine, pairs, settings)
+        (tmp_path / "run1" / "im0.png").write_bytes(b"no image")
+        write(tmp_path / "run2" / "im0.png", picture(2, 20, 20))
+        (tmp_path / "run3" / "im1.png").unlink()
+        found = by_prediction(engine, pairs, settings)
+        bad = {str(tmp_path / name): said for name, said in BAD.items()}
+        for prediction, row in found.items():
+            if prediction in bad:
+                assert (row.status, row.scores) == ("error", {})
+                assert bad[prediction] in row.error
+            else:
+                assert row.scores == pytest.approx(whole[prediction].scores, abs=1e-6, rel=0)
+
+    def test_a_bad_target_costs_the_rows_of_its_pairs(self, engine: Engine, tmp_path: Path, settings: Settings) -> None:
+        pairs = runs_of(tmp_path, 3, count=3)
+        (tmp_path / "target" / "im1.png").write_bytes(b"no image")
+        found = by_prediction(engine, pairs, settings)
+        assert [found[str(pair.prediction)].status for pair in pairs] == ["ok"] * 3 + ["error"] * 3 + ["ok"] * 3
+        errors = {row.error for row in found.values()} - {""}
+        assert errors == {by_prediction(engine, [pairs[4]], settings)[str(pairs[4].prediction)].error}
 
     def test_no_pairs_give_no_rows(self, engine: Engine, settings: Settings) -> None:
         assert rows(engine, [], settings) == {}

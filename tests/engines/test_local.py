@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from relight_eval import images
 from relight_eval.engines import local
 from relight_eval.errors import UsageError
 from relight_eval.metrics import Batch, Metric, Settings, pieces
 from relight_eval.pairs import Pair, find
 from relight_eval.results import Row
 from tests.engines.fakes import failing, fake, greedy, greedy_in_pieces, means, use
-from tests.folders import picture, two_folders, write
+from tests.folders import picture, runs_of, two_folders, write
 
 CPU = torch.device("cpu")
 
 
-def decoded(name: str, height: int = 8, width: int = 8, *, level: int = 0) -> local.Decoded:
-    prediction = torch.full((3, height, width), level, dtype=torch.uint8)
-    return local.Decoded(Pair(name, Path(name), Path(name)), prediction, torch.zeros_like(prediction), "")
+def decoded(name: str, height: int = 8, width: int = 8, *, level: int = 0, runs: int = 1) -> local.Decoded:
+    """A target of zeros, and a prediction of this level; or of this and the following levels, as many as runs."""
+    predictions = tuple(
+        local.Prediction(
+            Pair(name, Path(f"{run}/{name}"), Path(name)),
+            torch.full((3, height, width), level + run, dtype=torch.uint8),
+        )
+        for run in range(runs)
+    )
+    return local.Decoded(predictions, torch.zeros_like(predictions[0].pixels))
 
 
-def batched(items: list[local.Decoded | Row], batch_size: int) -> list[list[str]]:
-    groups = local.in_batches(items, lambda size: batch_size)
-    return [[item.pair.name for item in group] for group in groups if not isinstance(group, Row)]
+def names(group: Sequence[local.Decoded]) -> list[str]:
+    return [prediction.pair.name for item in group for prediction in item.predictions]
+
+
+def batched(items: list[local.Decoded | Row], batch_size: int, most: int = sys.maxsize) -> list[list[str]]:
+    groups = local.in_batches(items, lambda size: batch_size, lambda size: most)
+    return [names(group) for group in groups if not isinstance(group, Row)]
 
 
 @pytest.mark.parametrize(
@@ -55,6 +69,30 @@ def test_batches_hold_one_size_and_are_as_large_as_asked() -> None:
     items: list[local.Decoded | Row] = [decoded(f"a{i}") for i in range(5)]
     items[1:1] = [decoded("b0", 9, 8), decoded("b1", 9, 8)]
     assert batched(items, 2) == [["b0", "b1"], ["a0", "a1"], ["a2", "a3"], ["a4"]]
+
+
+class TestBatchesOfRuns:
+    def test_a_target_stays_together_with_its_predictions(self) -> None:
+        items: list[local.Decoded | Row] = [decoded(name, runs=3) for name in "abcd"]
+        assert batched(items, 1) == [["a"] * 3, ["b"] * 3, ["c"] * 3, ["d"] * 3]
+
+    def test_every_prediction_counts(self) -> None:
+        """Two targets of three: a third would make nine of eight."""
+        items: list[local.Decoded | Row] = [decoded(name, runs=3) for name in "abc"]
+        assert batched(items, 8) == [["a", "a", "a", "b", "b", "b"], ["c", "c", "c"]]
+
+    def test_they_have_one_number_of_predictions(self) -> None:
+        items: list[local.Decoded | Row] = [decoded(name, runs=2 - (name == "b")) for name in "abcd"]
+        assert batched(items, 4) == [["a", "a", "c", "c"], ["b"], ["d", "d"]]
+
+    def test_more_predictions_than_the_memory_holds_are_parted(self) -> None:
+        items: list[local.Decoded | Row] = [decoded("a", runs=5), decoded("b", runs=5)]
+        assert batched(items, 2, most=2) == [["a", "a"], ["a", "a"], ["b", "b"], ["b", "b"], ["a", "b"]]
+
+    def test_what_waits_counts_every_prediction(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(local, "WAITING_PIXELS", 10 * 64)
+        items: list[local.Decoded | Row] = [decoded(name, runs=4) for name in "abcd"]
+        assert batched(items, 100) == [["a"] * 4 + ["b"] * 4 + ["c"] * 4, ["d"] * 4]
 
 
 def test_rows_pass_through_at_once() -> None:
@@ -187,6 +225,60 @@ class TestScorer:
         (row,) = self.scored([decoded("a", *size, level=4)], greedy_in_pieces(local.SMALLEST_PIECE))
         assert (row.status, dict(row.scores)) == ("ok", {"psnr": 4})
 
+    def test_rows_of_several_runs_are_those_of_the_pairs_in_order(self) -> None:
+        seen: list[int] = []
+
+        def score(batch: Batch) -> torch.Tensor:
+            seen.append(batch.runs)
+            assert torch.equal(batch.target[::2], batch.target[1::2])
+            return means(batch) + 1000 * batch.target.double().mean(dim=(1, 2, 3))[:, None]
+
+        group = [replace(item, target=item.target + i) for i, item in enumerate(self.of_runs(3, runs=2))]
+        rows = self.scored(group, fake(score))
+        assert [(row.name, row.prediction, row.scores["psnr"]) for row in rows] == [
+            (f"a{i}", f"{run}/a{i}", 1000 * i + 10 * i + run) for i in range(3) for run in range(2)
+        ]
+        assert seen == [2]
+
+    def of_runs(self, count: int, *, runs: int, **size: int) -> list[local.Decoded]:
+        return [decoded(f"a{i}", level=10 * i, runs=runs, **size) for i in range(count)]
+
+    def test_of_several_runs_targets_are_halved_before_their_predictions(self) -> None:
+        sizes: list[int] = []
+        told: list[str] = []
+        rows = self.scored(self.of_runs(4, runs=3), greedy(2, sizes), tell=told.append)
+        assert [row.scores["psnr"] for row in rows] == [10 * i + run for i in range(4) for run in range(3)]
+        assert sizes == [12, 6, 3, 2, 1, 3, 2, 1, 6, 3, 2, 1, 3, 2, 1]
+        assert told == ["the memory of cpu is short: went on with fewer pairs at once"]
+
+    def test_of_a_target_no_more_predictions_are_tried_than_fit(self) -> None:
+        scorer = local.Scorer([greedy(2)], CPU)
+        assert scorer.most((8, 8)) > 1000
+        (group,) = local.in_batches(self.of_runs(1, runs=5), scorer.batch_size, scorer.most)
+        assert not isinstance(group, Row)
+        scorer.rows(scorer.start(group))
+        assert (scorer.most((8, 8)), scorer.most((16, 16))) == (2, 1)
+        later = local.in_batches(self.of_runs(1, runs=5), scorer.batch_size, scorer.most)
+        assert [len(names(group)) for group in later if not isinstance(group, Row)] == [2, 2, 1]
+
+    def test_predictions_are_taken_apart_before_pieces_get_smaller(self) -> None:
+        tried: list[int | None] = []
+        group = self.of_runs(1, runs=3, height=512, width=512)
+        rows = self.scored(group, greedy_in_pieces(local.SMALLEST_PIECE, tried), greedy(1, name="lpips"))
+        assert [dict(row.scores) for row in rows] == [{"psnr": i, "lpips": i} for i in range(3)]
+        assert tried[:3] == [pieces.PIECE_VALUES] * 3  # three, two, one: and only then less than that
+
+    def test_a_prediction_that_fits_in_no_piece_costs_its_own_row(self) -> None:
+        def score(batch: Batch) -> torch.Tensor:
+            if (batch.prediction == 2).any():
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return means(batch)
+
+        rows = self.scored([decoded("a", runs=5)], fake(score))
+        assert [(row.prediction, row.status) for row in rows] == [
+            (f"{run}/a", "error" if run == 2 else "ok") for run in range(5)
+        ]
+
     def test_pieces_only_ever_get_smaller(self) -> None:
         tried: list[int | None] = []
         self.scored([decoded("a", 2048, 2048)], greedy_in_pieces(local.SMALLEST_PIECE, tried))
@@ -238,7 +330,7 @@ class TestDecodingAhead:
                 pairs, local.decode_ahead(pairs, pool, "refuse", ahead=ahead), strict=True
             ):  # each once, in order
                 assert isinstance(item, local.Decoded)
-                assert item.pair is pair
+                assert item.predictions[0].pair is pair
                 yield count
 
     def test_it_runs_ahead_but_not_away(self, tmp_path: Path) -> None:
@@ -266,6 +358,80 @@ class TestDecodingAhead:
             write(tmp_path / side / "im0.png", picture(0, 64, 64))
         begun = list(self.submitted(find(tmp_path / "prediction", tmp_path / "target").pairs, ahead=4))
         assert begun[5] == 10
+
+
+class TestDecodingRuns:
+    """Pairs of one target that follow each other: it is read once."""
+
+    @pytest.fixture
+    def read(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """The files that were read, by the name of their folder."""
+        read, found = images.read, []
+
+        def watched(path: Path, *, alpha: images.Alpha) -> images.Image:
+            found.append(f"{path.parent.name}/{path.stem}")
+            return read(path, alpha=alpha)
+
+        monkeypatch.setattr(images, "read", watched)
+        return found
+
+    def decoded(self, pairs: Sequence[Pair], ahead: int = 4) -> list[local.Decoded | Row]:
+        with ThreadPoolExecutor(1) as pool:
+            return list(local.decode_ahead(pairs, pool, "refuse", ahead=ahead))
+
+    def test_every_file_is_read_once(self, tmp_path: Path, read: list[str]) -> None:
+        pairs = runs_of(tmp_path, 3, count=3)
+        found = self.decoded(pairs)
+        assert sorted(read) == sorted(
+            [*(f"target/im{i}" for i in range(3)), *(f"run{k}/im{i}" for i in range(3) for k in range(3))]
+        )
+        assert [[p.pair for p in item.predictions] for item in found if isinstance(item, local.Decoded)] == [
+            pairs[:3], pairs[3:6], pairs[6:],
+        ]  # fmt: skip
+
+    def test_pairs_apart_are_apart(self, tmp_path: Path, read: list[str]) -> None:
+        pairs = runs_of(tmp_path, 2, count=2)
+        assert len(self.decoded([*pairs[::2], *pairs[1::2]])) == 4
+        assert read.count("target/im0") == 2
+
+    @pytest.mark.parametrize("ahead", [1, 4])
+    def test_what_does_not_fit_is_read_with_its_target_again(
+        self, ahead: int, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(local, "WAITING_PIXELS", 2 * 40 * 48 + 7)
+        pairs = runs_of(tmp_path, 5, count=2)
+        found = self.decoded(pairs, ahead)
+        groups = [[p.pair for p in item.predictions] for item in found if isinstance(item, local.Decoded)]
+        assert groups == [pairs[0:2], pairs[2:4], pairs[4:5], pairs[5:7], pairs[7:9], pairs[9:]]
+        assert read.count("target/im0") == read.count("target/im1") == 3
+
+    def test_one_at_a_time_however_large(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(local, "WAITING_PIXELS", 10)
+        assert len(self.decoded(runs_of(tmp_path, 3, count=2))) == 6
+
+    def test_what_is_ahead_counts_every_prediction(
+        self, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(local, "WAITING_PIXELS", 6 * 40 * 48)
+        with ThreadPoolExecutor(1) as pool:
+            work = local.decode_ahead(runs_of(tmp_path, 3, count=9), pool, "refuse", ahead=4)
+            for _ in range(3):
+                next(work)
+            pool.submit(int).result()  # what was submitted before is done
+            assert len(read) == (3 + 2) * 4  # handed out, and twice three predictions ahead
+
+    def test_a_target_that_cannot_be_read_is_read_once_and_costs_its_rows(
+        self, tmp_path: Path, read: list[str]
+    ) -> None:
+        pairs = runs_of(tmp_path, 3, count=2)
+        pairs[0].target.write_bytes(b"no image")
+        *rows, last = self.decoded(pairs)
+        assert isinstance(last, local.Decoded)
+        assert [(row.name, row.prediction) for row in rows if isinstance(row, Row)] == [
+            ("im0", str(pair.prediction)) for pair in pairs[:3]
+        ]
+        assert len({row.error for row in rows if isinstance(row, Row)}) == 1
+        assert sorted(read) == ["run0/im1", "run1/im1", "run2/im1", "target/im0", "target/im1"]
 
 
 @pytest.fixture
@@ -395,13 +561,13 @@ class TestLookahead:
 
             def start(self, group: list[local.Decoded]) -> local.Started:
                 if not self.within:
-                    events.append("start " + " ".join(item.pair.name for item in group))
+                    events.append("start " + " ".join(names(group)))
                 return super().start(group)
 
             def rows(self, started: local.Started) -> list[Row]:
                 outermost, self.within = not self.within, True
                 if outermost:
-                    events.append("rows " + " ".join(item.pair.name for item in started.group))
+                    events.append("rows " + " ".join(names(started.group)))
                 rows = super().rows(started)
                 self.within = not outermost
                 return rows

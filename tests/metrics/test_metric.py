@@ -52,6 +52,16 @@ def test_one_image_as_stored_and_one_in_0_to_1_is_a_shape_error() -> None:
             Batch(prediction, target)
 
 
+@pytest.mark.parametrize("runs", [1, 3])
+def test_by_target_the_predictions_of_each_stand_together(runs: int) -> None:
+    levels = torch.arange(6.0)
+    prediction, target = (x[:, None, None, None].expand(6, 3, 2, 2) for x in (levels, levels.div(runs).floor()))
+    predictions, targets = Batch(prediction, target, runs=runs).by_target()
+    assert predictions.shape == (6 // runs, runs, 3, 2, 2)
+    assert predictions[..., 0, 0, 0].flatten().tolist() == levels.tolist()
+    assert targets[:, 0, 0, 0].tolist() == list(range(6 // runs))
+
+
 class TestFullFloat32:
     """In a process of its own each: the switches are global, and torch minds which of them was used."""
 

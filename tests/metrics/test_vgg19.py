@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -152,7 +153,7 @@ class TestTiles:
             return module.layer_sums(features, p, t, window)
 
         with torch.no_grad():
-            tiled = module._means(module._tiled_sums(sums_of_tile, prediction, target), 47, 33)
+            tiled = module._means(module._tiled_sums(sums_of_tile, prediction[:, None], target)[:, 0], 47, 33)
             whole = layer_distances(features, prediction, target)
         torch.testing.assert_close(tiled.double(), whole.double(), rtol=USUAL_RTOL, atol=0)
 
@@ -168,11 +169,12 @@ class TestTiles:
 
         def sums_of_tile(p: torch.Tensor, t: torch.Tensor, window: Window) -> torch.Tensor:
             sizes.add(tuple(p.shape))
-            return torch.zeros(len(p), 3)
+            return torch.zeros(*p.shape[:2], 3)
 
+        prediction, target = as_stored(noisy(60, 16), noisy(60, 16))
         with resources(piece_values=17 * 18):
-            module._tiled_sums(sums_of_tile, *as_stored(noisy(60, 16), noisy(60, 16)))
-        assert sizes == {(1, 3, 28, 16), (1, 3, 40, 16), (1, 3, 24, 16)}
+            module._tiled_sums(sums_of_tile, prediction[:, None], target)
+        assert sizes == {(1, 1, 3, 28, 16), (1, 1, 3, 40, 16), (1, 1, 3, 24, 16)}
 
     def test_less_margin_would_be_wrong(self, weights: VGG19Weights, monkeypatch: pytest.MonkeyPatch) -> None:
         """A feature of relu3_1 sees ten pixels around its own; tiles stay aligned for multiples of 4 only."""
@@ -230,11 +232,12 @@ class TestStrips:
         features = VGG19Features(weights, preset)
         close = noise(31, 22, 230, 232), noise(31, 22, 230, 232, seed=1)
         for pair, rtol in ((noisy(31, 22), 2e-6), (close, 5e-5)):  # few features: little averages out
+            both = Batch(*as_stored(pair)).by_target()
             with torch.no_grad():
-                here = module._on_cpu(features)(*as_stored(pair), window)
-                elsewhere = module.layer_sums(features, *as_stored(pair), window)
-                exact = module.layer_sums(VGG19Features(weights, preset).double(), *as_stored(pair), window)
-            assert here.shape == elsewhere.shape == (1, 3)
+                here = module._on_cpu(features)(*both, window)
+                elsewhere = module.layer_sums(features, *both, window)
+                exact = module.layer_sums(VGG19Features(weights, preset).double(), *both, window)
+            assert here.shape == elsewhere.shape == (1, 1, 3)
             torch.testing.assert_close(here.double(), exact, rtol=rtol, atol=0)
             torch.testing.assert_close(elsewhere.double(), exact, rtol=rtol, atol=0)
 
@@ -266,6 +269,103 @@ class TestThreads:
         for _ in range(3):
             with resources(pool=pool, threads=3):
                 assert torch.equal(metric.score(batch), alone)
+
+
+class TestRuns:
+    """Several predictions of a target: its features once, and of each prediction the scores that it has alone."""
+
+    def batch(self, height: int, width: int, runs: int, targets: int = 2) -> Batch:
+        pairs = [
+            (noise(height, width, seed=100 + 10 * i + k), noise(height, width, seed=i))
+            for i in range(targets)
+            for k in range(runs)
+        ]
+        return Batch(*as_stored(*pairs), runs=runs)
+
+    def alone(self, score: Callable[[Batch], torch.Tensor], batch: Batch) -> torch.Tensor:
+        sides = zip(batch.prediction.split(1), batch.target.split(1), strict=True)
+        return torch.cat([score(Batch(*pair)) for pair in sides])
+
+    @pytest.mark.parametrize("side", [16, 1024], ids="side_{}".format)
+    @pytest.mark.parametrize("strip_values", [1, 2**20], ids="strips_of_{}".format)
+    @pytest.mark.parametrize("runs", [1, 2, 3, 4], ids="runs_{}".format)
+    @pytest.mark.parametrize(("height", "width"), [(47, 33), (4, 4), (5, 7), (34, 9), (16, 40)], ids=str)
+    def test_on_a_cpu_to_the_last_digit(
+        self,
+        height: int,
+        width: int,
+        runs: int,
+        strip_values: int,
+        side: int,
+        weights: VGG19Weights,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(vgg19_cpu, "STRIP_VALUES", strip_values)
+        monkeypatch.setattr(module, "TILE_SIDE", side)
+        score, batch = module.metric(weights, "s3net", CPU).score, self.batch(height, width, runs)
+        assert torch.equal(score(batch), self.alone(score, batch))
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
+    @pytest.mark.parametrize("runs", [1, 2, 5], ids="runs_{}".format)
+    @pytest.mark.parametrize("side", [16, 1024], ids="side_{}".format)
+    def test_of_the_program_for_other_devices(
+        self, side: int, runs: int, dtype: torch.dtype, weights: VGG19Weights, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "TILE_SIDE", side)
+        features = VGG19Features(weights).to(dtype)
+
+        def score(batch: Batch) -> torch.Tensor:
+            sums = module._tiled_sums(partial(module.layer_sums, features), *batch.by_target())
+            return module._means(sums.flatten(0, 1), 47, 33)
+
+        batch = self.batch(47, 33, runs, targets=3)
+        with torch.no_grad():
+            # (a tile may have another size, and in half precision what is rounded another value)
+            rtol = 1e-6 if dtype == torch.float32 else 1e-3
+            torch.testing.assert_close(score(batch), self.alone(score, batch), rtol=rtol, atol=0)
+
+    def test_many_go_in_smaller_tiles(self, weights: VGG19Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+        """So that their features take no more memory than those of a few."""
+        monkeypatch.setattr(module, "TILE_SIDE", 40)
+        score, batch = module.metric(weights, "s3net", CPU).score, self.batch(47, 33, 4 * module.PREDICTIONS_OF_TILE)
+        areas = []
+        layer_sums = vgg19_cpu.layer_sums
+
+        def watched(layers: object, base: torch.Tensor, *rest: object) -> torch.Tensor:
+            areas.append(base[0, 0].shape)
+            return layer_sums(layers, base, *rest)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(vgg19_cpu, "layer_sums", watched)
+        found = score(batch)
+        assert max(max(shape) for shape in areas) <= 20 + 2 * module.MARGIN
+        torch.testing.assert_close(found, self.alone(score, batch), rtol=USUAL_RTOL, atol=0)
+
+    @pytest.mark.parametrize("on_cpu", [True, False], ids=["cpu", "other devices"])
+    def test_the_target_goes_through_the_network_once(
+        self, on_cpu: bool, weights: VGG19Weights, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Only its convolutions have a bias: five of them, however many predictions there are."""
+        biased = []
+        owner, called = (vgg19_cpu.Layer, "__call__") if on_cpu else (VGG19Features, "convolved")
+        convolved = getattr(owner, called)
+
+        def watched(self: object, x: torch.Tensor, by: object, **options: bool) -> torch.Tensor:
+            biased.append(by is not None if on_cpu else options.get("bias", True))
+            return convolved(self, x, by, **options)
+
+        features, batch = VGG19Features(weights), self.batch(8, 8, runs=3, targets=1)
+        sums = module._on_cpu(features) if on_cpu else partial(module.layer_sums, features)
+        monkeypatch.setattr(owner, called, watched)
+        with torch.no_grad():
+            assert sums(*batch.by_target(), Window(slice(0, 8), slice(0, 8))).shape == (1, 3, 3)
+        assert (biased.count(True), biased.count(False)) == (5, 15)
+
+    def test_threads_change_nothing(self, weights: VGG19Weights, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(vgg19_cpu, "STRIP_VALUES", 1)
+        score, batch = module.metric(weights, "s3net", CPU).score, self.batch(23, 19, 3)
+        alone = score(batch)
+        with ThreadPoolExecutor(3) as pool, resources(pool=pool, threads=3):
+            assert torch.equal(score(batch), alone)
 
 
 class TestHalfPrecision:
