@@ -1,0 +1,506 @@
+"""Several runs over the same images, each against the first: paired changes, how sure they are, and what that means.
+
+Only images that all runs have scored are compared, so that all means are of the same images.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from relight_eval.errors import ResultsError, UsageError, nearest
+from relight_eval.groups import Grouping
+from relight_eval.results import ENVIRONMENT, Column, Results, Row, paired_changes, signature_differences
+from relight_eval.statistics import EXACT, FEWEST, Summary, bootstrap_interval, holm, paired_p, summary
+from relight_eval.statistics import mean as mean_of
+
+SURE = 0.05  # p below which a difference is called one
+TIE = 1e-5  # changes up to this are ties where no noise was measured: scores are computed to this
+TIE_DB = 1e-4  # the same of decibels
+
+
+@dataclass(frozen=True)
+class Change:
+    """How one column of a run differs from the baseline: of every image, the run's score less the baseline's.
+
+    `mean` and its 95 % `interval` are of finite changes; `infinite` counts the others (the PSNR of an image that is
+    identical to its target in one run only). `p` is paired, two-sided and Holm-corrected over the whole table, NaN
+    for the columns of single bands and layers, which are not tested. A win is a change for the better by more than
+    the tie margin.
+    """
+
+    mean: float
+    interval: tuple[float, float]
+    p: float
+    wins: int
+    ties: int
+    losses: int
+    infinite: int
+
+
+@dataclass(frozen=True)
+class Trend:
+    """One column over the steps of training: where its mean is best, and whether it still moves."""
+
+    column: Column
+    best: str
+    said: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs by label, one of which is the baseline, reduced to the images and scores that all of them have.
+
+    `summaries` hold every column of every run, `changes` every column of every run but the baseline. Where the score of
+    an image is infinite in one run, no run's mean has it, so that all means are of the same images. `left_out` are the
+    images of a run that others have not. `ties` is the tie margin of every column, and `tie_source` says where
+    it comes from. `steps` are the training steps of the runs, empty when they were not asked for; the runs then stand
+    in that order. `by` is the column that single images and groups are sorted by.
+    """
+
+    runs: Mapping[str, Results]
+    baseline: str
+    columns: tuple[Column, ...]
+    by: Column
+    summaries: Mapping[str, Mapping[str, Summary]]
+    changes: Mapping[str, Mapping[str, Change]]
+    left_out: Mapping[str, tuple[str, ...]]
+    ties: Mapping[str, float]
+    tie_source: str
+    steps: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def main(self) -> tuple[Column, ...]:
+        """The first column of every metric: those that are tested."""
+        return tuple(column for column in self.columns if column.name == column.metric)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        return tuple(label for label in self.runs if label != self.baseline)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        return tuple(row.name for row in self.runs[self.baseline].rows)
+
+    @property
+    def units(self) -> str:
+        """What was resampled, and how many there are: `8 images`, `3 scene groups`."""
+        grouping = self.runs[self.baseline].grouping
+        what = "image" if grouping is None else f"{grouping.names[0]} group"
+        return f"{self._count()} {what}" + ("" if self._count() == 1 else "s")
+
+    def _count(self) -> int:
+        grouping = self.runs[self.baseline].grouping
+        return len(set(grouping.units(self.images)) if grouping else self.images)
+
+    def best(self, column: Column) -> set[str]:
+        """The runs with the best mean of this column; several only when the means are equal."""
+        means = {label: of_run[column.name].mean for label, of_run in self.summaries.items()}
+        means = {label: mean for label, mean in means.items() if not math.isnan(mean)}
+        top = (max if column.better == "higher" else min)(means.values(), default=math.nan)
+        return {label for label, mean in means.items() if mean == top}
+
+    def leading(self) -> str:
+        """Of the runs beside the baseline, the one that has the best mean of the most metrics."""
+        return max(self.others, key=lambda label: sum(label in self.best(column) for column in self.main))
+
+    def per_image(self, label: str, column: Column) -> dict[str, float]:
+        """Of every image, the run's score less the baseline's."""
+        return paired_changes(self.runs[label], self.runs[self.baseline], column.name)
+
+    def moved(self, label: str) -> tuple[dict[str, float], dict[str, float]]:
+        """The images that got better beyond the tie margin, most first, and those that got worse: their change."""
+        changes = self.per_image(label, self.by)
+        order = sorted(changes, key=lambda image: improvement(changes[image], self.by))
+        tie = self.ties[self.by.name]
+        better = {image: changes[image] for image in reversed(order) if improvement(changes[image], self.by) > tie}
+        worse = {image: changes[image] for image in order if improvement(changes[image], self.by) < -tie}
+        return better, worse
+
+    def infinite(self, column: Column) -> int:
+        """How many images are identical to their target in some run: those that the means leave out."""
+        found = [self.runs[label].values(column.name) for label in self.runs]
+        return len({image for values in found for image, score in values.items() if math.isinf(score)})
+
+    @property
+    def tests(self) -> int:
+        """How many p values there are: over so many they are corrected."""
+        return sum(not math.isnan(change.p) for of_run in self.changes.values() for change in of_run.values())
+
+    def too_few(self) -> str:
+        """Why nothing can be told of so few images, however they differ; empty where something can."""
+        count, are = self._count(), "is" if self._count() == 1 else "are"
+        if count < FEWEST:
+            return f"{self.units} {are} too few to tell: intervals and tests need {FEWEST}"
+        if count <= EXACT and 2.0 ** (1 - count) * self.tests >= SURE:
+            needed = min(math.floor(math.log2(self.tests / SURE)) + 2, EXACT + 1)
+            smallest = f"the smallest possible p is above {SURE}; it takes {needed}"
+            return f"{self.units} are too few for {self.tests} tests: {smallest}"
+        return ""
+
+
+def improvement(change: float, column: Column) -> float:
+    """The change with the sign that makes it larger when the column got better."""
+    return change if column.better == "higher" else -change
+
+
+def compare(
+    runs: Mapping[str, Results],
+    *,
+    metrics: Sequence[str] | None = None,
+    grouping: Grouping | None = None,
+    seed: int = 0,
+    noise: Mapping[str, float] | None = None,
+    noise_source: str = "",
+    step: str | None = None,
+    by: str | None = None,
+    force: bool = False,
+) -> Comparison:
+    """Compares each run with the first. `metrics` limits the columns; None takes all. Images are sorted `by` a column.
+
+    `noise` is the tie margin of the columns, and `noise_source` where it was measured; `step` a pattern with one
+    parenthesis that finds the training step in a label. Raises ResultsError when the runs do not go together: other
+    signatures (unless `force`), other columns, no common image. Raises UsageError for a pattern that does not match,
+    and for a metric or column that no run has.
+    """
+    if len(runs) < 2:
+        raise UsageError("compare needs two runs or more: saved results, or folders of predictions with --target")
+    warnings = [*signature_warnings(runs, metrics, force)]
+    columns, empty = _common_columns(runs, metrics)
+    warnings += [f"{name} was left out: no run has it" for name in empty]
+    warnings += _gaps(runs)
+    left_out, common = _common_images(runs)
+    warnings += _other_sizes(runs, common)
+    if grouping:
+        grouping.require(common)
+    baseline = next(iter(runs))
+    steps = _steps(runs, step) if step is not None else {}
+    order = sorted(runs, key=lambda label: steps[label]) if steps else list(runs)
+    reduced = {label: run.resampled(grouping, seed) for label, run in _reduced(runs, common, columns).items()}
+    reduced = {label: reduced[label] for label in order}
+    ties = {column.name: (noise or {}).get(column.name, TIE_DB if column.unit == "dB" else TIE) for column in columns}
+    changes = {
+        label: {
+            column.name: _change(reduced[label], reduced[baseline], column, ties[column.name]) for column in columns
+        }
+        for label in order
+        if label != baseline
+    }
+    return Comparison(
+        runs=reduced,
+        baseline=baseline,
+        columns=columns,
+        by=sorted_by(columns, by),
+        summaries={label: {c.name: _summary(reduced, label, c) for c in columns} for label in reduced},
+        changes=_corrected(changes),
+        left_out=left_out,
+        ties=ties,
+        tie_source=_tie_source(columns, noise or {}, noise_source),
+        steps={label: steps[label] for label in order} if steps else {},
+        warnings=tuple(warnings),
+    )
+
+
+# What goes together
+
+
+def signature_warnings(runs: Mapping[str, Results], metrics: Sequence[str] | None, force: bool) -> Iterator[str]:
+    """What must be said of signatures that differ; ResultsError when they make the scores incomparable."""
+    (first, baseline), *others = runs.items()
+    scored = {label: {c.metric for c in run.columns if run.values(c.name)} for label, run in runs.items()}
+    for label, run in runs.items():
+        if not run.signature:
+            yield f"{label} has no signature (a CSV has none): whether it was scored by the same protocol is not known"
+    for label, run in others:
+        compared = scored[label] & scored[first]  # what only one of them has is for `_common_columns`
+        differing = signature_differences(run, baseline, compared if metrics is None else compared & set(metrics))
+        protocol = {key: pair for key, pair in differing.items() if key not in ENVIRONMENT}
+        both = run.signature.keys() & baseline.signature.keys()  # a library that only one needed computed nothing here
+        differing = {key: pair for key, pair in differing.items() if key in protocol or key in both}
+        if protocol and not force:
+            raise ResultsError(
+                f"{label} and {first} were not scored alike: {told(protocol, label, first)}. "
+                "Score them with the same settings, or use --force to compare them all the same"
+            )
+        if differing:
+            yield f"{label} and {first} were not scored alike: {told(differing, label, first)}"
+
+
+def told(differing: Mapping[str, tuple[str, str]], ours: str, theirs: str) -> str:
+    """`wssim is haar,levels=2 in a but haar,levels=3 in b; ...`"""
+    return "; ".join(f"{key} is {pair[0]} in {ours} but {pair[1]} in {theirs}" for key, pair in differing.items())
+
+
+def _common_columns(runs: Mapping[str, Results], metrics: Sequence[str] | None) -> tuple[tuple[Column, ...], list[str]]:
+    """The columns to compare, and the metrics that no run has a score of."""
+    every = {column.name: column for run in runs.values() for column in run.columns}
+    wanted = {name: column for name, column in every.items() if metrics is None or column.metric in metrics}
+    for metric in metrics or ():
+        if metric not in {column.metric for column in every.values()}:
+            raise UsageError(
+                f"no run has the metric {metric!r}; they have "
+                + ", ".join(dict.fromkeys(column.metric for column in every.values()))
+            )
+    scored = {label: {name for row in run.rows for name in row.scores} for label, run in runs.items()}
+    anywhere = set().union(*scored.values())
+    for name, column in wanted.items():
+        for label in runs:
+            if name in anywhere and name not in scored[label]:
+                others = ",".join(
+                    dict.fromkeys(c.metric for c in every.values() if all(c.name in names for names in scored.values()))
+                )
+                instead = f"; or compare what all have with -m {others}" if others else ""
+                raise ResultsError(f"{label} has no scores of {name}; score it with -m {column.metric}{instead}")
+    columns = tuple(column for name, column in wanted.items() if name in anywhere)
+    empty = dict.fromkeys(column.metric for name, column in wanted.items() if name not in anywhere)
+    return columns, list(empty)
+
+
+def _gaps(runs: Mapping[str, Results]) -> Iterator[str]:
+    """What runs lack by themselves, and not because others do not have it."""
+    found: dict[str, list[str]] = {}
+    for label, run in runs.items():
+        for rows, what in ((run.errors, "could not be scored in full"), (run.unpaired, "without partner")):
+            if rows:
+                count = f"{len(rows)} image" + ("" if len(rows) == 1 else "s")
+                found.setdefault(f"{count} {what}; the first: {rows[0].name} ({rows[0].error})", []).append(label)
+    for said, labels in found.items():
+        yield f"{', '.join(labels)}: {said}"
+
+
+def _common_images(runs: Mapping[str, Results]) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Of each run the images that not all have, and those that all have."""
+    names = {label: [row.name for row in run.scored] for label, run in runs.items()}
+    in_all = set.intersection(*map(set, names.values()))
+    if not in_all:
+        examples = " but ".join(f"{label} has {', '.join(found[:2])}" for label, found in names.items())
+        raise ResultsError(f"no image is in all runs: {examples}. Images are compared by name")
+    left_out = {label: tuple(name for name in found if name not in in_all) for label, found in names.items()}
+    return left_out, [name for name in next(iter(names.values())) if name in in_all]
+
+
+def _other_sizes(runs: Mapping[str, Results], common: Sequence[str]) -> Iterator[str]:
+    """Images that have another size in another run: then they were not held against one target."""
+    sizes = {
+        label: {row.name: f"{row.width}x{row.height}" for row in run.rows if row.width is not None}
+        for label, run in runs.items()
+    }
+    (first, before), *others = sizes.items()
+    for label, after in others:
+        known = [name for name in common if name in before and name in after]
+        if other := [name for name in known if before[name] != after[name]]:
+            example = f"{other[0]} is {after[other[0]]}, but {before[other[0]]} in {first}"
+            yield f"{label}: of another size than in {first} are {len(other)} of {len(common)} images: {example}"
+
+
+def sorted_by(columns: Sequence[Column], name: str | None) -> Column:
+    """The column of this name, the first for None; UsageError when there is none."""
+    for column in columns:
+        if name in (None, column.name):
+            return column
+    raise UsageError(f"--by {name}: there is no such column; {nearest(name or '', [c.name for c in columns])}")
+
+
+def _reduced(runs: Mapping[str, Results], common: Sequence[str], columns: Sequence[Column]) -> dict[str, Results]:
+    """The runs with the common images in common order, and of each only the scores that all runs have."""
+    rows = {label: {row.name: row for row in run.rows} for label, run in runs.items()}
+    names = {image: set.intersection(*(set(of_run[image].scores) for of_run in rows.values())) for image in common}
+
+    def of_run(label: str, image: str) -> Row:
+        row = rows[label][image]
+        return replace(row, scores={c.name: row.scores[c.name] for c in columns if c.name in names[image]})
+
+    return {
+        label: replace(run, rows=tuple(of_run(label, image) for image in common), columns=tuple(columns))
+        for label, run in runs.items()
+    }
+
+
+def _steps(runs: Mapping[str, Results], pattern: str) -> dict[str, int]:
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise UsageError(f'--step "{pattern}" is no regular expression: {error}') from error
+    if compiled.groups != 1:
+        raise UsageError(f'--step "{pattern}" needs one parenthesis around the digits, such as "step_(\\d+)"')
+    steps = {}
+    for label, run in runs.items():
+        found = compiled.search(label) or compiled.search(run.prediction)
+        if not found or not str(found[1]).isdecimal():
+            where = f"{label} nor in {run.prediction or 'its path'}"
+            raise UsageError(f'--step "{pattern}" finds no whole number in {where}')
+        steps[label] = int(found[1])
+    if len(set(steps.values())) < len(steps):
+        raise UsageError(
+            f'--step "{pattern}" finds one step twice: '
+            + ", ".join(f"{label} {number}" for label, number in steps.items())
+        )
+    return steps
+
+
+# The arithmetic
+
+
+def _summary(runs: Mapping[str, Results], label: str, column: Column) -> Summary:
+    """The summary of a run, its mean, std and interval of the images whose score is finite in all runs."""
+    run, scores = runs[label], {label: run.values(column.name) for label, run in runs.items()}
+    finite = [image for image in scores[label] if all(math.isfinite(of_run[image]) for of_run in scores.values())]
+    found = run.summary(column.name)
+    if len(finite) == found.count - found.infinite:
+        return found
+    groups = run.grouping.units(finite) if run.grouping else None
+    shared = summary([scores[label][image] for image in finite], groups, seed=run.seed)
+    return replace(found, mean=shared.mean, std=shared.std, ci95=shared.ci95)
+
+
+def _tie_source(columns: Sequence[Column], noise: Mapping[str, float], source: str) -> str:
+    default = f"up to {TIE:g} ({TIE_DB:g} dB)"
+    measured = [column for column in columns if column.name in noise]
+    if not measured:
+        return f"{default}; `relight-eval calibrate` measures the noise of a machine"
+    rest = _names([column for column in columns if column not in measured])
+    return f"within the noise in {source}" + (f", {default} for {rest}" if rest else "")
+
+
+def _change(run: Results, baseline: Results, column: Column, tie: float) -> Change:
+    """`p` is not corrected yet."""
+    changes = paired_changes(run, baseline, column.name)
+    better = np.array(list(changes.values())) * (1 if column.better == "higher" else -1)
+    wins, losses = int((better > tie).sum()), int((better < -tie).sum())
+    mean, interval = _mean_change(run, changes)
+    finite = {name: change for name, change in changes.items() if math.isfinite(change)}
+    tested = column.name == column.metric
+    groups = run.grouping.units(finite) if run.grouping else None
+    return Change(
+        mean=mean,
+        interval=interval,
+        p=paired_p(np.array(list(finite.values())), groups) if tested else math.nan,
+        wins=wins,
+        ties=len(better) - wins - losses,
+        losses=losses,
+        infinite=len(changes) - len(finite),
+    )
+
+
+def _mean_change(run: Results, changes: Mapping[str, float]) -> tuple[float, tuple[float, float]]:
+    """The mean of the finite changes and its interval."""
+    finite = {name: change for name, change in changes.items() if math.isfinite(change)}
+    if not finite:
+        return math.nan, (math.nan, math.nan)
+    values = np.array(list(finite.values()))
+    groups = run.grouping.units(finite) if run.grouping else None
+    return mean_of(values), bootstrap_interval(values, groups, seed=run.seed)
+
+
+def _corrected(changes: dict[str, dict[str, Change]]) -> dict[str, dict[str, Change]]:
+    """With the p of the whole table corrected."""
+    places = [(label, name) for label, of_run in changes.items() for name in of_run]
+    ps = holm([changes[label][name].p for label, name in places])
+    for (label, name), p in zip(places, ps, strict=True):
+        changes[label][name] = replace(changes[label][name], p=p)
+    return changes
+
+
+# What it means
+
+
+def words(comparison: Comparison) -> list[str]:
+    """The comparison in sentences: who leads, where metrics disagree, what the images are too few for."""
+    said = [_leading(comparison)]
+    if too_few := comparison.too_few():
+        return [*said, f"{too_few}."]
+    for label in comparison.others:
+        said += _told_of(comparison, label)
+    return said
+
+
+def _leading(comparison: Comparison) -> str:
+    main = comparison.main
+    firsts = {label: [c.name for c in main if comparison.best(c) == {label}] for label in comparison.runs}
+    label = max(firsts, key=lambda label: len(firsts[label]))
+    shared = any(comparison.best(c) != set(comparison.runs) for c in main if comparison.best(c))
+    rest = [f"{other} on {', '.join(names)}" for other, names in firsts.items() if names and other != label]
+    if not any(map(comparison.best, main)):
+        return "No run leads: there is no mean to compare." if main else "Single bands and layers alone are not tested."
+    if not firsts[label]:
+        return "No run leads alone: the best means are shared." if shared else "No run leads: all means are equal."
+    if not rest:
+        return f"{label} has the best mean of {_all_of(firsts[label], len(main))}."
+    return f"The means disagree: {label} leads on {', '.join(firsts[label])}; {'; '.join(rest)}."
+
+
+def _all_of(names: Sequence[str], count: int) -> str:
+    return (f"all {count} metrics" if count > 2 else "both metrics") if len(names) == count > 1 else ", ".join(names)
+
+
+def _told_of(comparison: Comparison, label: str) -> Iterator[str]:
+    """What is sure of one run, and how small a difference would not have shown."""
+    better: list[Column] = []
+    worse: list[Column] = []
+    open_: list[Column] = []
+    for column in comparison.main:
+        change, tie = comparison.changes[label][column.name], comparison.ties[column.name]
+        sure = change.p < SURE and abs(change.mean) > tie  # what is sure may still be a matter of another machine
+        up = (change.mean > 0) == (column.better == "higher")
+        (open_ if not sure else better if up else worse).append(column)
+    parts = [f"{word} on {_names(found)}" for word, found in (("better", better), ("worse", worse)) if found]
+    if parts:
+        disagree = ": the metrics disagree" if better and worse else ""
+        yield f"{label} is {' and '.join(parts)} than {comparison.baseline} (p < {SURE}){disagree}."
+    if open_:
+        than = "" if parts else f" between {label} and {comparison.baseline}"
+        yield f"No difference{than} can be told on {_names(open_)}{_unseen(comparison, label, open_)}."
+
+
+def _names(columns: Sequence[Column]) -> str:
+    return ", ".join(column.name for column in columns)
+
+
+def _unseen(comparison: Comparison, label: str, columns: Sequence[Column]) -> str:
+    """How large a change would have to be to show over these images: half the width of the interval, or a tie."""
+    widths = []
+    for column in columns:
+        low, high = comparison.changes[label][column.name].interval
+        if high > low:
+            least = max((high - low) / 2, comparison.ties[column.name])
+            widths.append(f"{least:.2g} {column.unit}".rstrip() + f" of {column.name}")
+    return f": with {comparison.units}, changes below about {', '.join(widths)} do not show" if widths else ""
+
+
+def trends(comparison: Comparison) -> list[Trend]:
+    """Each metric over the steps of training; empty unless there are three steps or more."""
+    if len(comparison.steps) < 3:
+        return []
+    return [_trend(comparison, column) for column in comparison.main if comparison.best(column)]
+
+
+def _trend(comparison: Comparison, column: Column) -> Trend:
+    labels = list(comparison.steps)
+    means = {label: comparison.summaries[label][column.name].mean for label in labels}
+    best = (max if column.better == "higher" else min)(labels, key=lambda label: means[label])
+    last, tie = labels[-1], comparison.ties[column.name]
+    gains = [_gain(comparison, column, label) for label in labels[:-1]]  # of the last over each before
+    sure = [low > tie or high < -tie for low, high in gains]
+    since = next((i for i in range(len(gains)) if not any(sure[i:])), None)
+    if any(math.isnan(low) for low, _ in gains):
+        said = "too few to tell"
+    elif best != last and gains[labels.index(best)][1] < -tie:
+        said = f"worse than at {comparison.steps[best]}"
+    elif since is not None:
+        said = f"levelled off since {comparison.steps[labels[since]]}"
+    else:
+        said = "still improving" if gains[-1][0] > 0 else "getting worse"
+    return Trend(column, best, said)
+
+
+def _gain(comparison: Comparison, column: Column, label: str) -> tuple[float, float]:
+    """The interval of how much better the last step is than this one."""
+    last = comparison.runs[list(comparison.steps)[-1]]
+    changes = paired_changes(last, comparison.runs[label], column.name)
+    sign = 1 if column.better == "higher" else -1
+    return _mean_change(last, {name: sign * change for name, change in changes.items()})[1]
