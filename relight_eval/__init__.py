@@ -3,12 +3,12 @@
 The map of the house, lower rooms first; a room imports only what stands lower.
 
     statistics, errors, files            numbers in, numbers out; what can be mended; writing whole files
-    downloads                            an address to a verified file
+    downloads, groups                    an address to a verified file; which images belong together
     images, pairs, weights, results      files to tensors, folders to pairs, VGG19, what a run found
-    columns                              every score column, described
-    metrics                              what is measured: the table METRICS, one file per metric
+    columns, rules, noise                every score column described; bounds on them; how much they move by themselves
+    metrics, gates, comparison           what is measured; what rules say of a run; which run is better
     engines, reports                     who does the work; how it is told
-    evaluate, losses                     a whole run; the training side over the same functions
+    evaluate, losses                     whole runs; the training side over the same functions
     cli                                  the command line
 """
 

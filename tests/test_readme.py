@@ -9,8 +9,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
+import yaml
 
 from relight_eval.metrics import METRICS, Settings, columns
 
@@ -24,13 +26,16 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture
 def stranger(tmp_path: Path, empty_home: Path, monkeypatch: pytest.MonkeyPatch, vgg19_checkpoint: Path) -> Path:
-    """A folder with the sample images, a pred/ and a gt/ of one's own, and VGG19 weights in the cache."""
+    """A folder with the sample images, folders old/, pred/ and gt/ of one's own, and VGG19 weights; not in CI."""
     work = tmp_path / "work"
     work.mkdir()
     (work / "sample_images").symlink_to(ROOT / "sample_images")
+    (work / "old").symlink_to(ROOT / "sample_images" / "prediction")
     (work / "pred").symlink_to(ROOT / "sample_images" / "prediction_early")
     (work / "gt").symlink_to(ROOT / "sample_images" / "target")
     monkeypatch.chdir(work)
+    for name in ("CI", "GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("RELIGHT_EVAL_OFFLINE", "1")
     monkeypatch.setenv("RELIGHT_EVAL_VGG19", str(vgg19_checkpoint))
@@ -58,7 +63,8 @@ def test_what_is_shown_is_what_is_printed(stranger: Path, block: str) -> None:
     command, shown = block.split("\n", 1)
     words = shlex.split(command.removeprefix("$ "))
     assert words[0] == "relight-eval"
-    ran = subprocess.run(words, check=True, capture_output=True, text=True)
+    ran = subprocess.run(words, capture_output=True, text=True)
+    assert ran.returncode == ("FAIL" in shown), ran.stderr
     same(without_versions(shown), without_versions(ran.stdout))
 
 
@@ -81,6 +87,43 @@ def test_every_command_works(stranger: Path) -> None:
         assert ran.returncode == 0, (command, ran.stderr)
     assert (cache / "vgg19.safetensors").exists()
     assert (stranger / "vgg19.safetensors").stat().st_size < 2_300_000
+
+
+def snippet_commands(block: str) -> tuple[list[str], dict[str, str]]:
+    """The commands of a GitHub workflow or a GitLab pipeline, and the variables that they see."""
+    document = yaml.safe_load(block)
+    if "jobs" in document:
+        (job,) = document["jobs"].values()
+        return [step["run"] for step in job["steps"] if "run" in step], job["env"]
+    (job,) = document.values()
+    return job["script"], job["variables"]
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: block.splitlines()[0])
+def test_the_ci_snippets_run_as_written(stranger: Path, monkeypatch: pytest.MonkeyPatch, block: str) -> None:
+    """Against the baseline and the rules that the README makes before them; installing aside."""
+    (rules,) = [block for block in blocks("toml") if block.startswith("# relight.toml")]
+    Path("relight.toml").write_text(rules, encoding="utf-8")
+    for command in commands():
+        if command.startswith("relight-eval weights export") or "baseline.json" in command:
+            subprocess.run(command, shell=True, check=True, capture_output=True)
+    lines, variables = snippet_commands(block)
+    assert [line for line in lines if "relight-eval" in line]
+    for name, value in {
+        "CI": "true",
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_STEP_SUMMARY": "summary.md",
+        **variables,
+    }.items():
+        monkeypatch.setenv(name, value)
+    for line in lines:
+        if not line.startswith("pip install"):
+            ran = subprocess.run(line, shell=True, capture_output=True, text=True)
+            assert ran.returncode == 0, (ran.stdout, ran.stderr)
+            assert "PASS  mean wssim drop -0." in ran.stdout
+            assert "FAIL" not in ran.stdout
+    assert ElementTree.parse("relight.xml").getroot().get("failures") == "0"
+    assert "✅ passed, 8 pairs" in Path("summary.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.splitlines()[0])

@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from relight_eval import __version__
-from relight_eval.cli import exit_codes, metrics, score, weights
+from relight_eval.cli import calibrate, compare, exit_codes, gate, metrics, score, weights
 from relight_eval.errors import RelightEvalError
 
 app = typer.Typer(
@@ -44,6 +44,9 @@ def relight_eval(
 
 
 app.command("score", epilog=exit_codes.HELP)(score.score)
+app.command("gate", epilog=exit_codes.HELP)(gate.gate)
+app.command("compare", epilog=exit_codes.HELP)(compare.compare)
+app.command("calibrate", epilog=exit_codes.HELP)(calibrate.calibrate)
 app.command("metrics")(metrics.metrics)
 app.add_typer(weights.app, name="weights")
 

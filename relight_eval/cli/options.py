@@ -7,6 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
+LARGEST_SEED = 2**63 - 1  # what saved results can hold
+
+
+def _seed(seed: int | None) -> int | None:
+    """A seed that saved results can hold; typer's own `max` would stand in the help with all its digits."""
+    if seed is not None and seed > LARGEST_SEED:
+        raise typer.BadParameter(f"must be at most {LARGEST_SEED}")
+    return seed
+
 
 def _auto_or_count(text: str) -> int:
     """0 for `auto`; anything else but a whole number from 1 is a usage error."""
@@ -85,5 +94,42 @@ Vgg19Weights = Annotated[
     Path | None, typer.Option("--vgg19-weights", metavar="FILE", help="VGG19 weights; see `relight-eval weights`.")
 ]
 Offline = Annotated[bool, typer.Option("--offline", envvar="RELIGHT_EVAL_OFFLINE", help="Never fetch weights.")]
+Require = Annotated[
+    list[str] | None,
+    typer.Option("--require", metavar="RULE", help='A rule, such as "wssim >= 0.9"; may be given several times.'),
+]
+Rules = Annotated[Path | None, typer.Option("--rules", metavar="FILE", help="Rules from a TOML file: require = [...].")]
+Junit = Annotated[Path | None, typer.Option("--junit", metavar="PATH", help="Write the verdicts as JUnit XML.")]
+Markdown = Annotated[Path | None, typer.Option("--markdown", metavar="PATH", help="Write a summary as Markdown.")]
+GroupBy = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        metavar="REGEX",
+        help="Named groups of images, told from their names: a table for each, and intervals that resample the "
+        'first. Such as "(?P<scene>[^_]+)_".',
+    ),
+]
+Seed = Annotated[int, typer.Option("--seed", metavar="N", min=0, callback=_seed, help="Seed of the intervals.")]
+SavedSeed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="N",
+        min=0,
+        callback=_seed,
+        help="Seed of the intervals.",
+        show_default="0, or that of saved results",
+    ),
+]
+NoiseFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--noise",
+        metavar="FILE",
+        help="What `calibrate` wrote.",
+        show_default="NAME.noise.json beside the baseline NAME.json, if there is one",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="No tables and no progress, only warnings and errors.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="List every row with an error or a note.")]

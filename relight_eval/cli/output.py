@@ -1,17 +1,82 @@
-"""Standard output, written at once: a reader that has gone and a full disk are told from a failed rule and a bug."""
+"""What commands write: standard output at once, files whole, talk to standard error.
+
+A reader that has gone and a full disk are told from a failed rule and a bug.
+"""
 
 from __future__ import annotations
 
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relight_eval.errors import ReportError
+import typer
+
+from relight_eval.errors import ReportError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+STDOUT = "-"
+
+
+def talk(line: str) -> None:
+    """A line for people, to standard error."""
+    typer.echo(line, err=True)
+
+
+def require_places(files: Mapping[str, str | Path | None], *, read: Iterable[Path | None] = ()) -> dict[str, str]:
+    """Report -> path of those that are to be written; raises for what could not be, before any work is done.
+
+    Neither may one of them be a file that this run will `read`: it would be replaced by what is told of it.
+    """
+    from relight_eval.pairs import IMAGE_SUFFIXES
+    from relight_eval.reports import require_writable
+
+    places = {report: str(path) for report, path in files.items() if path is not None}
+    sources = {os.path.realpath(path) for path in read if path is not None}
+    seen: dict[str, str] = {}
+    for report, path in places.items():
+        real = path if path == STDOUT else os.path.realpath(path)
+        if real in seen:
+            raise UsageError(f"{seen[real]} and {report} would both be written to {path}; give them two places")
+        seen[real] = report
+        if real in sources and not os.path.isdir(real):
+            raise UsageError(f"{report} would be written over {path}, which is read; give it another place")
+        if Path(path).suffix.lower() in IMAGE_SUFFIXES:
+            raise UsageError(f"{path} is the name of an image; a report would replace it")
+        if path != STDOUT:
+            try:
+                require_writable(Path(path))
+            except OSError as error:  # not even a path, such as one that is too long
+                raise ReportError(f"cannot write {path}: {error.strerror}") from error
+    return places
+
+
+def save_all(texts: Mapping[str, str]) -> list[str]:
+    """Writes each text to its path, or to standard output; what could not be written, as messages."""
+    from relight_eval.reports import encoded, save
+
+    failed = []
+    for path, text in texts.items():
+        try:
+            write_stdout(encoded(text)) if path == STDOUT else save(Path(path), text)
+        except ReportError as error:
+            failed.append(str(error))
+    return failed
+
+
+def print_report(draw: Callable[[Console], None], *, aside: bool) -> None:
+    """What `draw` prints, to standard output, or aside to standard error where standard output has data."""
+    from rich.console import Console
+
+    if aside:
+        width = table_width(Console(stderr=True))
+        draw(Console(stderr=True, width=width, highlight=False, markup=False))
+    else:
+        print_tables(draw)
 
 
 def print_tables(draw: Callable[[Console], None]) -> None:

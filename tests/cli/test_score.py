@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -70,17 +71,32 @@ class TestExitCodes:
             pytest.param(("{prediction}", "{target}", "--device", "meta"), "'meta' is not known", id="meta"),
             pytest.param(("{prediction}", "{target}", "--frobnicate"), "--frobnicate", id="unknown option"),
             pytest.param(("{prediction}",), "TARGET", id="no target"),
+            pytest.param(("{prediction}", "{target}", "--require", "psnr <= 9"), '"psnr >= 9"', id="direction"),
+            pytest.param(("{prediction}", "{target}", "--require", "psnrr >= 9"), "did you mean psnr", id="column"),
+            pytest.param(("{prediction}", "{target}", "--require", "vgg19 <= 9"), "no VGG19 weights", id="rule's"),
+            pytest.param(("{prediction}", "{target}", "--require", "psnr drop <= 1"), "gate --baseline", id="drop"),
+            pytest.param(
+                ("{prediction}", "{target}", "--require", "each x psnr >= 1"), "--group PATTERN", id="no group"
+            ),
+            pytest.param(("{prediction}", "{target}", "-m", "ssim", "--require", "psnr >= 9"), "with -m", id="no such"),
+            pytest.param(("{prediction}", "{target}", "--rules", "no.toml"), "no.toml: cannot be read", id="rules"),
+            pytest.param(("{prediction}", "{target}", "--rules", ""), "cannot be read", id="empty rules"),
+            pytest.param(("{prediction}", "{target}", "--group", "("), "no regular expression", id="group"),
+            pytest.param(("{prediction}", "{target}", "--group", "(?P<x>y)"), "not match 4 of 4", id="group of none"),
+            pytest.param(("{prediction}", "{target}", "--seed", "-1"), "or equal to 0", id="seed"),
+            pytest.param(("{prediction}", "{target}", "--junit", "x", "--markdown", "./x"), "two places", id="junit"),
         ],
     )
     def test_2_it_could_not_be_done(
-        self, command: Command, folders: tuple[Path, Path], words: tuple[str, ...], message: str
+        self, command: Command, folders: tuple[Path, Path], reads: list[Path], words: tuple[str, ...], message: str
     ) -> None:
         prediction, target = folders
         found = command("score", *(word.format(prediction=prediction, target=target) for word in words))
         assert found.code == 2
         assert re.search(message, found.err), found.err
         assert "Traceback" not in found.err
-        assert not Path("scores.csv").exists()
+        assert reads == []
+        assert os.listdir() == []
 
     def test_2_when_no_pair_could_be_scored_but_the_reasons_are_written(self, command: Command, tmp_path: Path) -> None:
         for side in ("prediction", "target"):
@@ -135,6 +151,109 @@ class TestExitCodes:
         assert found.code == 130
         assert "interrupted; nothing was written" in found.err
         assert not Path("scores.csv").exists()
+
+
+class TestRules:
+    def test_verdicts_stand_below_the_scores(self, command: Command, folders: tuple[Path, Path]) -> None:
+        found = command("score", *folders, *FAST, "--require", "psnr >= 10", "--require", "each psnr >= 99")
+        assert found.code == 1
+        assert re.search(r"Scores\n(.*\n)+PASS  mean psnr .* >= 10 .*\nFAIL  each psnr: 4 of 4 images < 99", found.out)
+        assert "1 of 2 rules failed" in found.err
+        assert len(records()) == 4
+
+    def test_quiet_says_what_failed(self, command: Command, folders: tuple[Path, Path]) -> None:
+        words = ("score", *folders, *FAST, "--require", "psnr >= 10")
+        assert command(*words, "-q") == (0, "", "")
+        found = command(*words, "--require", "psnr >= 99", "--quiet")
+        assert (found.code, found.out) == (1, "")
+        assert found.err.startswith("FAIL  mean psnr")
+        assert "PASS" not in found.err
+
+    def test_of_a_file_with_level_images_and_reason(self, command: Command, folders: tuple[Path, Path]) -> None:
+        Path("rules.toml").write_text(
+            'require = [{rule = "psnr >= 99", level = "warn", images = "im[12]", reason = "faces"}]'
+        )
+        found = command("score", *folders, *FAST, "--rules", "rules.toml")
+        assert found.code == 0
+        assert re.search(r"WARN  mean psnr of im\[12\] .* < 99 .*\n      faces\n      im2 .*, im1 ", found.out)
+
+    def test_a_pyproject_is_for_gate(self, command: Command, folders: tuple[Path, Path]) -> None:
+        Path("pyproject.toml").write_text('[tool.relight-eval]\nrequire = ["psnr >= 99"]')
+        assert command("score", *folders, *FAST).code == 0
+        assert command("gate", *folders, *FAST).code == 1
+
+    def test_a_failed_rule_wins_over_3(self, command: Command, folders: tuple[Path, Path]) -> None:
+        (folders[0] / "im1.png").write_bytes(b"junk")
+        assert command("score", *folders, *FAST, "--require", "psnr >= 10").code == 3
+        assert command("score", *folders, *FAST, "--require", "psnr >= 99").code == 1
+
+    def test_2_nothing_scored_wins_over_a_failed_rule(self, command: Command, folders: tuple[Path, Path]) -> None:
+        for i in range(4):
+            (folders[0] / f"im{i}.png").write_bytes(b"junk")
+        found = command("score", *folders, *FAST, "--require", "psnr >= 10")
+        assert found.code == 2
+        assert "a rule over nothing does not pass" in found.out
+
+    def test_junit_markdown_and_json(self, command: Command, folders: tuple[Path, Path]) -> None:
+        (folders[0] / "im1.png").write_bytes(b"junk")
+        words = ("--junit", "out.xml", "--markdown", "out.md", "--json", "out.json", "--no-csv")
+        command("score", *folders, *FAST, "--require", "each psnr >= 99", *words)
+        root = ElementTree.parse("out.xml").getroot()
+        assert [root.get(key) for key in ("tests", "failures", "errors")] == ["4", "3", "1"]
+        assert Path("out.md").read_text().startswith("## relight-eval: ❌ 1 of 1 rule failed, 4 pairs\n")
+        (verdict,) = json.loads(Path("out.json").read_text())["verdicts"]
+        assert (verdict["outcome"], len(verdict["failing"])) == ("fail", 3)
+
+    def test_rules_are_told_to_github_scores_are_not(
+        self, command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", "summary.md")
+        found = command("score", *folders, *FAST)
+        assert "::" not in found.err
+        assert not Path("summary.md").exists()
+        found = command("score", *folders, *FAST, "--require", "psnr >= 99")
+        assert "::error title=relight-eval::mean psnr" in found.err
+        assert Path("summary.md").read_text().startswith("## relight-eval: ❌")
+
+    def test_a_report_over_the_rules(self, command: Command, folders: tuple[Path, Path], reads: list[Path]) -> None:
+        Path("rules.toml").write_text('require = ["psnr >= 9"]')
+        found = command("score", *folders, *FAST, "--rules", "rules.toml", "--junit", "rules.toml")
+        assert (found.code, "which is read" in found.err) == (2, True)
+        assert Path("rules.toml").read_text() == 'require = ["psnr >= 9"]'
+        assert reads == []
+
+
+class TestGroupAndSeed:
+    def test_group_has_a_table_and_makes_the_intervals(self, command: Command, tmp_path: Path) -> None:
+        folders = two_folders(tmp_path, 12, height=16, width=16)
+        words = ("score", *folders, *FAST, "--no-csv", "--json", "out.json")
+        command(*words)
+        usual = json.loads(Path("out.json").read_text())
+        found = command(*words, "--group", r"im(?P<last>\d)$|im1(?P<more>\d)")
+        assert (found.code, "does not match" in found.err) == (2, True)
+        found = command(*words, "--group", r"im(?P<first>1?\d)", "--require", "each first mean psnr >= 10")
+        assert found.code == 0, found.err
+        assert "Means by first, worst first" in found.out
+        assert "all 12 first groups" in found.out
+        grouped = json.loads(Path("out.json").read_text())
+        assert (usual["group"], grouped["group"]) == (None, r"im(?P<first>1?\d)")
+        found = command(*words, "--group", r"im(?P<first>\d)")
+        wider = json.loads(Path("out.json").read_text())
+        assert wider["aggregate"]["psnr"]["mean"] == usual["aggregate"]["psnr"]["mean"]
+        assert wider["aggregate"]["psnr"]["ci95"] != usual["aggregate"]["psnr"]["ci95"]
+
+    def test_seed_makes_the_intervals_and_is_saved(self, command: Command, tmp_path: Path) -> None:
+        folders = two_folders(tmp_path, 8, height=16, width=16)
+        documents = []
+        for words in ((), ("--seed", "0"), ("--seed", "1"), ("--seed", 2**63 - 1)):
+            assert command("score", *folders, *FAST, "--no-csv", "--json", "out.json", *words).code == 0
+            assert command("gate", "out.json", "--require", "psnr >= 1").code == 0
+            documents.append(json.loads(Path("out.json").read_text()))
+        assert [document["seed"] for document in documents] == [0, 0, 1, 2**63 - 1]
+        intervals = [document["aggregate"]["psnr"]["ci95"] for document in documents]
+        assert intervals[0] == intervals[1] != intervals[2]
+        assert "seed=1" in documents[2]["signature"]["interval"]
 
 
 class TestOutputs:
@@ -217,12 +336,13 @@ class TestOutputs:
         assert json.loads(Path("scores.json").read_text())["warnings"] == [said]
         assert command(*words, "-q").err == f"WARNING  {said}\n"
 
-    def test_verbose_lists_every_error(self, command: Command, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("verbose", ["-v", "--verbose"])
+    def test_verbose_lists_every_error(self, command: Command, tmp_path: Path, verbose: str) -> None:
         prediction, target = two_folders(tmp_path, 13, height=12, width=12)
         for i in range(12):
             (prediction / f"im{i}.png").write_bytes(b"")
         assert "more (--verbose" in command("score", prediction, target, *FAST).out
-        found = command("score", prediction, target, *FAST, "-v").out
+        found = command("score", prediction, target, *FAST, verbose).out
         assert "more (--verbose" not in found
         assert all(f"im{i} " in found for i in range(12))
 

@@ -1,0 +1,105 @@
+"""`relight-eval calibrate PREDICTION TARGET`: how much do scores move when nothing changed?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from relight_eval.cli import exit_codes, options
+from relight_eval.cli.judging import left_undone
+from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk
+from relight_eval.cli.scoring import Scoring, require_scored, with_scoring
+from relight_eval.errors import ReportError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from relight_eval.noise import Noise
+
+Baseline = Annotated[
+    Path | None,
+    typer.Option("--baseline", metavar="FILE", help="The baseline beside which to write: main.json, main.noise.json."),
+]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write.", show_default="noise.json")
+]
+
+
+@partial(with_scoring, without=("batch_size", "workers"))
+def calibrate(
+    prediction: options.Prediction,
+    target: options.Target,
+    baseline: Baseline = None,
+    output: Output = None,
+    *,
+    scoring: Scoring,
+    quiet: options.Quiet = False,
+) -> None:
+    """Score the same pairs at several batch sizes, precisions and devices, and write the noise of each column.
+
+    `gate` raises margins to it, `compare` takes it for ties. Takes as long as scoring several times: choose a few
+    images with --glob.
+    """
+    from relight_eval import noise
+
+    if baseline is not None and output is not None:
+        raise UsageError("--baseline and --output both say where to write; leave one out")
+    if baseline is not None and not baseline.name:
+        raise UsageError(f"--baseline {baseline}: name the file of a baseline, such as main.json")
+    path = output or (noise.file_beside(baseline) if baseline is not None else Path("noise.json"))
+    require_places({"noise": path}, read=[baseline])
+    runs = {}
+    for label, settings in _settings(scoring).items():
+        if not quiet:
+            talk(f"scoring with {label}")
+        (runs[label],) = replace(scoring, **settings).run({"": prediction}, target, quiet=quiet).values()
+        require_scored(runs[label])
+    first = next(iter(runs.values()))
+    for warning in first.warnings:
+        talk(f"WARNING  {warning}")
+    found = noise.measured(runs)
+    failed = save_all({str(path): noise.render(found)})
+    if not quiet:
+        print_report(lambda out: _show(found, out), aside=str(path) == STDOUT)
+    if failed:
+        raise ReportError("; ".join(failed))
+    if not quiet and str(path) != STDOUT:
+        talk(f"wrote {path}")
+    if undone := left_undone(first, missing="skip"):
+        talk("; ".join(undone))
+        raise typer.Exit(exit_codes.INCOMPLETE)
+
+
+def _settings(scoring: Scoring) -> dict[str, dict[str, Any]]:
+    """What to score with, by what to call it: all the devices that there are, unless one was asked for."""
+    from relight_eval.engines.local import usable_devices
+
+    devices = usable_devices() if scoring.device == "auto" else [scoring.device]
+    found: dict[str, dict[str, Any]] = {}
+    for device in devices:
+        precisions = ("exact", "fast") if device.startswith("cuda") else ("exact",)
+        for precision in precisions if scoring.precision is None else (scoring.precision,):
+            for batch_size, workers in ((0, 0), (1, 1), (3, 2)):
+                batch = f"batches of {batch_size or 'auto'}, {workers or 'auto'} workers"
+                found[f"{device}, {precision}, {batch}"] = {
+                    "device": device, "precision": precision, "batch_size": batch_size, "workers": workers
+                }  # fmt: skip
+    return found
+
+
+def _show(noise: Noise, console: Console) -> None:
+    from relight_eval.reports.console import plain_table
+
+    table = plain_table(f"Noise over {noise.images} images and {len(noise.runs)} settings")
+    table.add_column("score", no_wrap=True)
+    table.add_column("noise", justify="right", no_wrap=True)
+    table.add_column("largest at", overflow="fold")
+    table.add_column("between", overflow="fold")
+    for name, found in noise.columns.items():
+        where = (found.image, f"{found.lowest} and {found.highest}") if found.noise else ("", "")
+        table.add_row(name, f"{found.noise:.2g}", *where)
+    console.print(table)

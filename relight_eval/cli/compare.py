@@ -1,0 +1,174 @@
+"""`relight-eval compare RUN...`: is this checkpoint better than that one?"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relight_eval.cli import exit_codes, options
+from relight_eval.cli.judging import append_summary
+from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk
+from relight_eval.cli.scoring import Scoring, require_scored, with_scoring
+from relight_eval.errors import ReportError, UsageError, shown
+
+if TYPE_CHECKING:
+    from relight_eval.comparison import Comparison
+    from relight_eval.groups import Grouping
+    from relight_eval.results import Results
+
+Runs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="RUN...",
+        help="Saved results (.json, .csv) or folders of predictions; NAME=PATH names a run. The first is the baseline.",
+        show_default=False,
+    ),
+]
+Target = Annotated[
+    Path | None, typer.Option("--target", metavar="TARGET", help="The folder of targets, when a RUN is a folder.")
+]
+Csv = Annotated[str | None, typer.Option("--csv", metavar="PATH", help="Write the paired changes of every image.")]
+Json = Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write the comparison as JSON.")]
+By = Annotated[
+    str | None,
+    typer.Option("--by", metavar="COLUMN", help="The score that images are sorted by.", show_default="the first"),
+]
+Step = Annotated[
+    str | None,
+    typer.Option(
+        "--step",
+        metavar="REGEX",
+        help='The training step in the name of a run, such as "(\\d+)$": orders the runs and shows the trend.',
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Compare runs that were not scored alike.")]
+
+
+@with_scoring
+def compare(
+    runs: Runs,
+    target: Target = None,
+    by: By = None,
+    group: options.GroupBy = None,
+    step: Step = None,
+    seed: options.SavedSeed = None,
+    noise: options.NoiseFile = None,
+    force: Force = False,
+    csv: Csv = None,
+    json: Json = None,
+    markdown: options.Markdown = None,
+    missing: options.Missing = "error",
+    *,
+    scoring: Scoring,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Compare runs over the images that all of them have: paired changes, how sure they are, wins and losses.
+
+    Folders are scored together: every target is decoded once, and its features are computed once.
+    """
+    from relight_eval import comparison
+    from relight_eval.groups import Grouping
+
+    places = _places(runs)
+    files = require_places({"csv": csv, "json": json, "markdown": markdown}, read=[*places.values(), noise])
+    if step == "":
+        raise UsageError('--step "" is no pattern; write one that finds the training step, such as "(\\d+)$"')
+    grouping = Grouping(group) if group is not None else None
+    margins, source = _noise(noise, next(iter(places.values())))
+    results = _results(places, target, scoring, grouping, seed, by, quiet)
+    first = next(iter(results.values()))
+    found = comparison.compare(
+        results,
+        metrics=None if scoring.chosen is None else scoring.chosen.replace(" ", "").split(","),
+        grouping=grouping or first.grouping,
+        seed=first.seed if seed is None else seed,
+        noise=margins,
+        noise_source=source,
+        step=step,
+        by=by,
+        force=force,
+    )
+    _tell(found, files, quiet=quiet, verbose=verbose)
+    incomplete = any(run.errors or (run.unpaired and missing == "error") for run in results.values())
+    raise typer.Exit(exit_codes.INCOMPLETE if incomplete else exit_codes.OK)
+
+
+def _places(runs: list[str]) -> dict[str, Path]:
+    """Label -> path. A run without a name is called after its file or folder, or where that is not enough, its path."""
+    named: list[tuple[str, Path]] = []
+    for word in runs:
+        name, equals, rest = word.partition("=")
+        named.append((name, Path(rest)) if equals and name and not os.path.exists(word) else ("", Path(word)))
+        path = named[-1][1]
+        if not os.path.exists(path) or word in ("", f"{name}="):
+            raise UsageError(f"{word!r}: no such file or folder; a run is saved results or a folder of predictions")
+    if len(named) < 2:
+        raise UsageError("compare needs two runs or more: saved results, or folders of predictions with --target")
+    short = [name or (path.resolve().name if path.is_dir() else path.stem) for name, path in named]
+    labels = [
+        label if name or short.count(label) == 1 else str(path)
+        for label, (name, path) in zip(short, named, strict=True)
+    ]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise UsageError(f"two runs are called {label}; name them, as in before={named[0][1]}")
+    return dict(zip(labels, (path for _, path in named), strict=True))
+
+
+def _noise(path: Path | None, baseline: Path) -> tuple[dict[str, float], str]:
+    """The tie margins, and where they were measured; of the file that was named, or of that beside the first run."""
+    from relight_eval.noise import file_beside, load
+
+    if path is None and baseline.is_file() and os.path.exists(file_beside(baseline)):
+        path = file_beside(baseline)
+    return (load(path).margins, shown(path)) if path else ({}, "")
+
+
+def _results(
+    places: dict[str, Path],
+    target: Path | None,
+    scoring: Scoring,
+    grouping: Grouping | None,
+    seed: int | None,
+    by: str | None,
+    quiet: bool,
+) -> dict[str, Results]:
+    """The results of every run, in order: read, or scored together."""
+    from relight_eval.comparison import sorted_by
+    from relight_eval.reports import load
+
+    folders = {label: path for label, path in places.items() if path.is_dir()}
+    saved = {label: load(path) for label, path in places.items() if label not in folders}
+    scored: dict[str, Results] = {}
+    if not folders:
+        scoring.require_unused(but=("metrics",))
+        if target is not None:
+            raise UsageError(f"--target {target} is for folders of predictions; these runs were scored already")
+    elif target is None:
+        raise UsageError(f"{next(iter(folders.values()))} is a folder of predictions; name the targets with --target")
+    else:
+        sorted_by(scoring.columns(), by)  # before any image is read
+        scored = scoring.run(folders, target, grouping=grouping, seed=seed or 0, quiet=quiet)
+        for label, run in scored.items():
+            require_scored(run, label)
+    return {label: (saved | scored)[label] for label in places}
+
+
+def _tell(comparison: Comparison, files: dict[str, str], *, quiet: bool, verbose: bool) -> None:
+    """Save the reports, then print: where one report fails, the others and the print still come."""
+    from relight_eval.reports.comparison import show
+    from relight_eval.reports.comparison_files import COMPARISON_REPORTS
+
+    failed = save_all({path: COMPARISON_REPORTS[report](comparison) for report, path in files.items()})
+    failed += append_summary(lambda: COMPARISON_REPORTS["markdown"](comparison))
+    if quiet:
+        for warning in comparison.warnings:
+            talk(f"WARNING  {warning}")
+    else:
+        print_report(lambda out: show(comparison, out, every=verbose), aside=STDOUT in files.values())
+    if failed:
+        raise ReportError("; ".join(failed))

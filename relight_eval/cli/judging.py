@@ -1,0 +1,82 @@
+"""What `score` and `gate` share: rules from words and files, and telling the verdicts to a CI system."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relight_eval.cli import exit_codes
+from relight_eval.cli.output import talk
+
+if TYPE_CHECKING:
+    from relight_eval.results import Results
+    from relight_eval.rules import Rule
+
+
+def read_rules(words: Sequence[str] | None, file: Path | None, *, project: bool = False) -> list[Rule]:
+    """The rules of a file and of the command line; where `project` and no file is named, of the nearest pyproject."""
+    from relight_eval import rules
+
+    if file is None and project:
+        file = rules.nearest_project(Path.cwd())
+    return [*(rules.read(file) if file else ()), *map(rules.parse, words or ())]
+
+
+def metrics_of(rules: Sequence[Rule]) -> frozenset[str]:
+    """The metrics that the rules are about."""
+    return frozenset(rule.column.partition("_")[0] for rule in rules)
+
+
+def tell_warnings(results: Results) -> None:
+    """What --quiet leaves: warnings, and the rules that did not pass."""
+    from relight_eval.reports.verdicts import lines
+
+    for warning in results.warnings:
+        talk(f"WARNING  {warning}")
+    for line in lines([verdict for verdict in results.verdicts if verdict.outcome != "pass"]):
+        talk(line)
+
+
+def tell_ci(results: Results) -> None:
+    """Annotations and the summary of a GitHub Actions step, where there are verdicts and it runs in one."""
+    from relight_eval.reports.verdicts import github_annotations
+
+    if results.verdicts and os.environ.get("GITHUB_ACTIONS"):
+        for line in github_annotations(results.verdicts):
+            talk(line)
+
+
+def append_summary(markdown: Callable[[], str]) -> list[str]:
+    """Appends Markdown to the summary of a GitHub Actions step, when this is one; why it could not, as messages."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        return []
+    try:
+        with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{markdown()}\n")
+    except OSError as error:
+        return [f"cannot write GITHUB_STEP_SUMMARY, {path}: {error.strerror}"]
+    return []
+
+
+def left_undone(results: Results, *, missing: str) -> list[str]:
+    """What an exit code 3 means, in words."""
+    from relight_eval.reports.numbers import counted
+
+    said = [f"{len(results.errors)} not scored in full"] if results.errors else []
+    if results.unpaired:
+        advice = " (--missing skip accepts that)" if missing == "error" else ""
+        said.append(f"{counted(len(results.unpaired), 'file')} without partner{advice}")
+    return said
+
+
+def exit_code(results: Results, *, missing: str, report_only: bool = False) -> int:
+    """The exit code of the contract: a failed rule wins over what could not be scored."""
+    if report_only:
+        return exit_codes.OK
+    if any(verdict.outcome == "fail" for verdict in results.verdicts):
+        return exit_codes.RULE_FAILED
+    incomplete = results.errors or (results.unpaired and missing == "error")
+    return exit_codes.INCOMPLETE if incomplete else exit_codes.OK
