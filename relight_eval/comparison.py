@@ -170,7 +170,7 @@ def compare(
     """
     if len(runs) < 2:
         raise UsageError("compare needs two runs or more: saved results, or folders of predictions with --target")
-    warnings = [*signature_warnings(runs, metrics, force)]
+    warnings = [*dict.fromkeys(_signature_warnings(runs, metrics, force))]
     columns, empty = _common_columns(runs, metrics)
     warnings += [f"{name} was left out: no run has it" for name in empty]
     warnings += _gaps(runs)
@@ -179,8 +179,8 @@ def compare(
     if grouping:
         grouping.require(common)
     baseline = next(iter(runs))
-    steps = _steps(runs, step) if step is not None else {}
-    order = sorted(runs, key=lambda label: steps[label]) if steps else list(runs)
+    at = steps({label: run.prediction for label, run in runs.items()}, step) if step is not None else {}
+    order = sorted(runs, key=lambda label: at[label]) if at else list(runs)
     reduced = {label: run.resampled(grouping, seed) for label, run in _reduced(runs, common, columns).items()}
     reduced = {label: reduced[label] for label in order}
     ties = {column.name: (noise or {}).get(column.name, TIE_DB if column.unit == "dB" else TIE) for column in columns}
@@ -201,7 +201,7 @@ def compare(
         left_out=left_out,
         ties=ties,
         tie_source=_tie_source(columns, noise or {}, noise_source),
-        steps={label: steps[label] for label in order} if steps else {},
+        steps={label: at[label] for label in order} if at else {},
         warnings=tuple(warnings),
     )
 
@@ -209,26 +209,39 @@ def compare(
 # What goes together
 
 
-def signature_warnings(runs: Mapping[str, Results], metrics: Sequence[str] | None, force: bool) -> Iterator[str]:
-    """What must be said of signatures that differ; ResultsError when they make the scores incomparable."""
+def _signature_warnings(runs: Mapping[str, Results], metrics: Sequence[str] | None, force: bool) -> Iterator[str]:
+    """What must be said of the signatures; ResultsError when they make the scores incomparable."""
     (first, baseline), *others = runs.items()
-    scored = {label: {c.metric for c in run.columns if run.values(c.name)} for label, run in runs.items()}
-    for label, run in runs.items():
-        if not run.signature:
-            yield f"{label} has no signature (a CSV has none): whether it was scored by the same protocol is not known"
     for label, run in others:
-        compared = scored[label] & scored[first]  # what only one of them has is for `_common_columns`
-        differing = signature_differences(run, baseline, compared if metrics is None else compared & set(metrics))
-        protocol = {key: pair for key, pair in differing.items() if key not in ENVIRONMENT}
-        both = run.signature.keys() & baseline.signature.keys()  # a library that only one needed computed nothing here
-        differing = {key: pair for key, pair in differing.items() if key in protocol or key in both}
-        if protocol and not force:
-            raise ResultsError(
-                f"{label} and {first} were not scored alike: {told(protocol, label, first)}. "
-                "Score them with the same settings, or use --force to compare them all the same"
-            )
-        if differing:
-            yield f"{label} and {first} were not scored alike: {told(differing, label, first)}"
+        compared = scored_metrics(run) & scored_metrics(baseline)  # what one of them lacks is for `_common_columns`
+        compared = compared if metrics is None else compared & set(metrics)
+        yield from unlike((label, run), (first, baseline), compared, force=force)
+
+
+def scored_metrics(run: Results) -> set[str]:
+    return {column.metric for column in run.columns if run.values(column.name)}
+
+
+def unlike(run: tuple[str, Results], baseline: tuple[str, Results], metrics: set[str], *, force: bool) -> Iterator[str]:
+    """What must be said when two runs, each with its label, were not scored alike, in general or in these metrics.
+
+    Raises ResultsError, unless `force`, when that makes the scores incomparable; what they were computed with does not.
+    """
+    (label, ours), (first, theirs) = run, baseline
+    for name, one in (baseline, run):
+        if not one.signature:
+            yield f"{name} has no signature (a CSV has none): whether it was scored by the same protocol is not known"
+    differing = signature_differences(ours, theirs, metrics)
+    protocol = {key: pair for key, pair in differing.items() if key not in ENVIRONMENT}
+    both = ours.signature.keys() & theirs.signature.keys()  # a library that only one needed computed nothing here
+    differing = {key: pair for key, pair in differing.items() if key in protocol or key in both}
+    if protocol and not force:
+        raise ResultsError(
+            f"{label} and {first} were not scored alike: {told(protocol, label, first)}. "
+            "Score them with the same settings, or use --force to compare them all the same"
+        )
+    if differing:
+        yield f"{label} and {first} were not scored alike: {told(differing, label, first)}"
 
 
 def told(differing: Mapping[str, tuple[str, str]], ours: str, theirs: str) -> str:
@@ -321,26 +334,30 @@ def _reduced(runs: Mapping[str, Results], common: Sequence[str], columns: Sequen
     }
 
 
-def _steps(runs: Mapping[str, Results], pattern: str) -> dict[str, int]:
+def steps(predictions: Mapping[str, str], pattern: str) -> dict[str, int]:
+    """The training step of each run, label -> folder of predictions: found in the label, or else in the folder.
+
+    Raises UsageError for a pattern that does not have one parenthesis, or finds no whole number, or one number twice.
+    """
     try:
         compiled = re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise UsageError(f'--step "{pattern}" is no regular expression: {error}') from error
     if compiled.groups != 1:
         raise UsageError(f'--step "{pattern}" needs one parenthesis around the digits, such as "step_(\\d+)"')
-    steps = {}
-    for label, run in runs.items():
-        found = compiled.search(label) or compiled.search(run.prediction)
+    found_steps = {}
+    for label, prediction in predictions.items():
+        found = compiled.search(label) or compiled.search(prediction)
         if not found or not str(found[1]).isdecimal():
-            where = f"{label} nor in {run.prediction or 'its path'}"
+            where = f"{label} nor in {prediction or 'its path'}"
             raise UsageError(f'--step "{pattern}" finds no whole number in {where}')
-        steps[label] = int(found[1])
-    if len(set(steps.values())) < len(steps):
+        found_steps[label] = int(found[1])
+    if len(set(found_steps.values())) < len(found_steps):
         raise UsageError(
             f'--step "{pattern}" finds one step twice: '
-            + ", ".join(f"{label} {number}" for label, number in steps.items())
+            + ", ".join(f"{label} {number}" for label, number in found_steps.items())
         )
-    return steps
+    return found_steps
 
 
 # The arithmetic

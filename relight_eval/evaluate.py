@@ -35,6 +35,7 @@ from relight_eval.statistics import SEED
 
 Progress = Callable[[str, int, int], None]  # what ("pairs" or "bytes"), how many are done, of how many
 Announce = Callable[[str], None]  # a line for the user, before something slow
+Check = Callable[[Results], object]  # of results without rows; what it returns is of no use
 
 
 def evaluate(
@@ -55,6 +56,7 @@ def evaluate(
     seed: int = SEED,
     progress: Progress | None = None,
     announce: Announce | None = None,
+    check: Check | None = None,
 ) -> Results:
     """Score every image of the folder `prediction` against its namesake in `target`.
 
@@ -65,13 +67,14 @@ def evaluate(
     resample the groups of `grouping`, from `seed`. Device, batch size and workers never change a score. Raises
     PairingError when there is nothing to pair, UsageError for a metric, setting or device that is not there, or a name
     that belongs to no group. An image that cannot be scored raises nothing: its row says why; `Results.scored` is
-    empty when that is so of all of them.
+    empty when that is so of all of them. `check` is shown the results as they will be, but for their rows, before any
+    image is read, and may raise.
     """
     (results,) = evaluate_runs(
         {"": prediction}, target,
         metrics=metrics, required=required, settings=settings, glob=glob, alpha=alpha, device=device,
         batch_size=batch_size, workers=workers, vgg19_weights=vgg19_weights, offline=offline, grouping=grouping,
-        seed=seed, progress=progress, announce=announce,
+        seed=seed, progress=progress, announce=announce, check=check,
     ).values()  # fmt: skip
     return results
 
@@ -94,6 +97,7 @@ def evaluate_runs(
     seed: int = SEED,
     progress: Progress | None = None,
     announce: Announce | None = None,
+    check: Check | None = None,
 ) -> dict[str, Results]:
     """Score several runs, label -> folder of predictions, against one `target`: label -> what `evaluate` gives for it.
 
@@ -114,6 +118,15 @@ def evaluate_runs(
         names, settings or Settings(), vgg19_weights, offline, by_name=metrics is not None or "vgg19" in required,
         progress=progress, announce=announce,
     )  # fmt: skip
+    empty = Results(
+        prediction="",
+        target=str(target),
+        columns=measures.columns(names, settings),
+        rows=(),
+        signature=_signature(names, settings, options),
+    ).resampled(grouping, seed)
+    if check:
+        check(empty)
     todo = _by_target(pairings.values())
     rows: dict[Pair, Row] = {}
     told: list[str] = []
@@ -128,16 +141,14 @@ def evaluate_runs(
     def results(label: str, pairing: Pairing) -> Results:
         found = [*(rows[pair] for pair in pairing.pairs), *map(_unpaired_row, pairing.unpaired)]
         notes = (_not_faster(settings, options), _same_place(pairing), pairs.unpaired_message(pairing))
-        return Results(
+        return replace(
+            empty,
             prediction=str(predictions[label]),
-            target=str(target),
-            columns=measures.columns(names, settings),
             rows=tuple(sorted(found, key=lambda row: pairs.natural_key(row.name))),
-            signature=_signature(names, settings, options),
             ignored=pairing.ignored,
             warnings=tuple(filter(None, (*warnings, *notes, *told))),
             seconds=seconds,
-        ).resampled(grouping, seed)
+        )
 
     return {label: results(label, pairing) for label, pairing in pairings.items()}
 

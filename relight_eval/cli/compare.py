@@ -79,7 +79,7 @@ def compare(
         raise UsageError('--step "" is no pattern; write one that finds the training step, such as "(\\d+)$"')
     grouping = Grouping(group) if group is not None else None
     margins, source = _noise(noise, next(iter(places.values())))
-    results = _results(places, target, scoring, grouping, seed, by, quiet)
+    results = _results(places, target, scoring, grouping, seed, by, step, force, quiet)
     first = next(iter(results.values()))
     found = comparison.compare(
         results,
@@ -135,10 +135,12 @@ def _results(
     grouping: Grouping | None,
     seed: int | None,
     by: str | None,
+    step: str | None,
+    force: bool,
     quiet: bool,
 ) -> dict[str, Results]:
     """The results of every run, in order: read, or scored together."""
-    from relight_eval.comparison import sorted_by
+    from relight_eval.comparison import scored_metrics, sorted_by, steps, unlike
     from relight_eval.reports import load
 
     folders = {label: path for label, path in places.items() if path.is_dir()}
@@ -151,8 +153,16 @@ def _results(
     elif target is None:
         raise UsageError(f"{next(iter(folders.values()))} is a folder of predictions; name the targets with --target")
     else:
-        sorted_by(scoring.columns(), by)  # before any image is read
-        scored = scoring.run(folders, target, grouping=grouping, seed=seed or 0, quiet=quiet)
+        sorted_by(scoring.columns(), by)  # before any image is read, as what follows
+        if step is not None:
+            steps({label: saved[label].prediction if label in saved else str(places[label]) for label in places}, step)
+
+        def check(empty: Results) -> None:
+            for label, run in saved.items():
+                metrics = scored_metrics(run) & {column.metric for column in empty.columns}
+                list(unlike((label, run), (next(iter(folders)), empty), metrics, force=force))  # (may raise)
+
+        scored = scoring.run(folders, target, grouping=grouping, seed=seed or 0, check=check, quiet=quiet)
         for label, run in scored.items():
             require_scored(run, label)
     return {label: (saved | scored)[label] for label in places}

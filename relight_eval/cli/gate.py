@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,7 +26,7 @@ from relight_eval.errors import ReportError, ResultsError, UsageError
 
 if TYPE_CHECKING:
     from relight_eval.groups import Grouping
-    from relight_eval.results import Results
+    from relight_eval.results import Column, Results
     from relight_eval.rules import Rule
 
 Run = Annotated[
@@ -81,46 +82,30 @@ def gate(
     """
     from relight_eval import gates
     from relight_eval.groups import Grouping
-    from relight_eval.reports import load
-    from relight_eval.rules import require as require_fitting
 
-    _require_usable(baseline, update_baseline, noise, force)
+    _require_usable(run, target, baseline, update_baseline, noise, force)
     files = require_places(
         {"json": json, "junit": junit, "markdown": markdown, "baseline": baseline if update_baseline else None},
         read=[run, target, rules, noise, None if update_baseline else baseline],
     )
     files.pop("baseline", None)
-    judged_by = read_rules(require, rules, project=True)
-    if update_baseline:
-        judged_by = [rule for rule in judged_by if not rule.change]
-    elif not judged_by:
-        raise UsageError('no rule to judge by: give --require "wssim >= 0.9", or --rules FILE')
-    before = _baseline(baseline, update_baseline)
-    margins = {} if before is None else _noise(noise, baseline)
-    grouping = Grouping(group) if group is not None else None
-    if target is not None and run.suffix.lower() in (".json", ".csv"):
-        raise UsageError(f"{run} is saved results, which have no TARGET; runs are compared with --baseline {target}")
-    saved = None if os.path.isdir(run) or target else load(run)
-    if saved is not None:
-        scoring.require_unused()
-        grouping = grouping or saved.grouping
-        seed = saved.seed if seed is None else seed
-        if update_baseline and not saved.signature and not force:
-            raise ResultsError(
-                f"{run} does not say how it was scored, and a baseline must: use the .json of that run, or --force"
-            )
-    seed = seed or 0
-    columns = scoring.columns() if saved is None else saved.columns
-    require_fitting(judged_by, columns, grouping=grouping, baseline=before is not None)
-    if before is not None:
-        _require_columns(judged_by, before)
-    results = _scored(scoring, run, target, grouping, seed, judged_by, quiet) if saved is None else saved
-    if grouping:
-        grouping.require(row.name for row in results.scored)
-    results = results.resampled(grouping, seed)
-    if before is not None:
-        results = _compared(results, before, judged_by, force)
-    results = replace(results, verdicts=gates.judge(results, judged_by, baseline=before, noise=margins, strict=strict))
+    asked = _Asked(
+        rules=_rules(require, rules, update_baseline),
+        baseline=None if update_baseline else _baseline(baseline),
+        grouping=Grouping(group) if group is not None else None,
+        seed=seed,
+        force=force,
+    )
+    margins = _noise(noise, baseline) if asked.baseline else {}
+    results = (
+        _scored(asked, scoring, run, target, all_metrics=update_baseline, quiet=quiet)
+        if os.path.isdir(run) or target
+        else _saved(asked, scoring, run)
+    )
+    if update_baseline and not results.signature and not force:
+        raise ResultsError(f"{run} does not say how it was scored, and a baseline must: use the .json, or --force")
+    verdicts = gates.judge(results, asked.rules, baseline=asked.baseline, noise=margins, strict=strict)
+    results = replace(results, verdicts=verdicts)
     _tell(results, files, quiet=quiet, verbose=verbose)
     require_scored(results)
     code = exit_code(results, missing=missing, report_only=report_only)
@@ -133,8 +118,90 @@ def gate(
     raise typer.Exit(code)
 
 
-def _require_usable(baseline: Path | None, update: bool, noise: Path | None, force: bool) -> None:
+@dataclass(frozen=True)
+class _Asked:
+    """What a run is held against, and how."""
+
+    rules: list[Rule]
+    baseline: Results | None
+    grouping: Grouping | None
+    seed: int | None
+    force: bool
+
+    @property
+    def changing(self) -> list[Rule]:
+        return [rule for rule in self.rules if rule.change]
+
+    def require_fitting(self, columns: Sequence[Column], grouping: Grouping | None) -> None:
+        """Raises UsageError when a rule could not be judged of a run with these columns and groups."""
+        from relight_eval.rules import require
+
+        require(self.rules, columns, grouping=grouping, baseline=self.baseline is not None)
+        for rule in self.changing:
+            if self.baseline and not self.baseline.values(rule.column):
+                reason = f"the baseline has no {rule.column}; update it with --update-baseline"
+                raise UsageError(f'rule "{rule.text}": {reason}')
+
+    def unlike(self, results: Results) -> list[str]:
+        """What must be said when the baseline was scored in another way; ResultsError where that matters."""
+        from relight_eval.comparison import unlike
+
+        if self.baseline is None:
+            return []
+        of_rules = set(metrics_of(self.changing))
+        return [*unlike(("this run", results), ("the baseline", self.baseline), of_rules, force=self.force)]
+
+
+def _saved(asked: _Asked, scoring: Scoring, run: Path) -> Results:
+    """Saved results, with the groups and the seed asked for, or else their own."""
+    from relight_eval.reports import load
+
+    saved = load(run)
+    scoring.require_unused()
+    grouping = asked.grouping or saved.grouping
+    asked.require_fitting(saved.columns, grouping)
+    if grouping:
+        grouping.require(row.name for row in saved.scored)
+    results = saved.resampled(grouping, saved.seed if asked.seed is None else asked.seed)
+    return replace(results, warnings=(*results.warnings, *asked.unlike(results)))
+
+
+def _scored(
+    asked: _Asked, scoring: Scoring, prediction: Path, target: Path | None, *, all_metrics: bool, quiet: bool
+) -> Results:
+    """The results of two folders: unless others are asked for, of the metrics that the rules are about."""
+    if target is None:
+        raise UsageError(f"{prediction} is a folder; name the folder of targets, too: gate PREDICTION TARGET")
+    asked.require_fitting(scoring.columns(), asked.grouping)
+    metrics = metrics_of(asked.rules)
+    if not all_metrics and scoring.metrics is None:
+        scoring = replace(scoring, metrics=sorted(metrics))
+    (results,) = scoring.run(
+        {"": prediction},
+        target,
+        grouping=asked.grouping,
+        seed=asked.seed or 0,
+        required=metrics,
+        check=asked.unlike,
+        quiet=quiet,
+    ).values()
+    return replace(results, warnings=(*results.warnings, *asked.unlike(results)))
+
+
+def _rules(words: list[str] | None, file: Path | None, update: bool) -> list[Rule]:
+    """The rules to judge by; those that compare are left out where the baseline is about to be written."""
+    found = read_rules(words, file, project=True)
+    if not found and not update:
+        raise UsageError('no rule to judge by: give --require "wssim >= 0.9", or --rules FILE')
+    return [rule for rule in found if not (update and rule.change)]
+
+
+def _require_usable(
+    run: Path, target: Path | None, baseline: Path | None, update: bool, noise: Path | None, force: bool
+) -> None:
     """Raises UsageError for a baseline that is none, and an update that must not be: before any work is done."""
+    if target is not None and run.suffix.lower() in (".json", ".csv"):
+        raise UsageError(f"{run} is saved results, which have no TARGET; runs are compared with --baseline {target}")
     if noise is not None and (baseline is None or update):
         raise UsageError(f"--noise {noise} raises the margins of rules against a --baseline; there are none here")
     if baseline is not None and baseline.suffix.lower() != ".json":
@@ -150,11 +217,10 @@ def _require_usable(baseline: Path | None, update: bool, noise: Path | None, for
         )
 
 
-def _baseline(path: Path | None, update: bool) -> Results | None:
-    """The results to compare with; None where there is no baseline, or it is about to be written."""
+def _baseline(path: Path | None) -> Results | None:
     from relight_eval.reports import load
 
-    if path is None or update:
+    if path is None:
         return None
     if not os.path.exists(path):
         raise ResultsError(f"there is no baseline {path}; write it with --update-baseline, look at it, and commit it")
@@ -168,39 +234,6 @@ def _noise(path: Path | None, baseline: Path | None) -> dict[str, float]:
     if path is None and baseline is not None and os.path.exists(file_beside(baseline)):
         path = file_beside(baseline)
     return load(path).margins if path else {}
-
-
-def _require_columns(rules: list[Rule], baseline: Results) -> None:
-    """Raises UsageError when the baseline lacks a column that a rule compares."""
-    for rule in rules:
-        if rule.change and not baseline.values(rule.column):
-            raise UsageError(f'rule "{rule.text}": the baseline has no {rule.column}; update it with --update-baseline')
-
-
-def _scored(
-    scoring: Scoring,
-    prediction: Path,
-    target: Path | None,
-    grouping: Grouping | None,
-    seed: int,
-    rules: list[Rule],
-    quiet: bool,
-) -> Results:
-    if target is None:
-        raise UsageError(f"{prediction} is a folder; name the folder of targets, too: gate PREDICTION TARGET")
-    (results,) = scoring.run(
-        {"": prediction}, target, grouping=grouping, seed=seed, required=metrics_of(rules), quiet=quiet
-    ).values()
-    return results
-
-
-def _compared(results: Results, baseline: Results, rules: list[Rule], force: bool) -> Results:
-    """The results, with a warning where the baseline was scored in another way; ResultsError where that matters."""
-    from relight_eval.comparison import signature_warnings
-
-    metrics = sorted(metrics_of([rule for rule in rules if rule.change]))
-    told = signature_warnings({"the baseline": baseline, "this run": results}, metrics, force)
-    return replace(results, warnings=(*results.warnings, *told))
 
 
 def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool) -> None:

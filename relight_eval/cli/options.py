@@ -34,7 +34,12 @@ Target = Annotated[
 ]
 Metrics = Annotated[
     list[str] | None,
-    typer.Option("-m", "--metrics", metavar="A,B", help="Metrics to compute; default: all that are available."),
+    typer.Option(
+        "-m",
+        "--metrics",
+        metavar="A,B",
+        help="Metrics to compute; default: all that are available (gate: those of the rules).",
+    ),
 ]
 Csv = Annotated[
     str | None,

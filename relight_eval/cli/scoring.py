@@ -82,11 +82,13 @@ class Scoring:
         grouping: Grouping | None = None,
         seed: int = 0,
         required: frozenset[str] = frozenset(),
+        check: Callable[[Results], object] | None = None,
         quiet: bool = False,
     ) -> dict[str, Results]:
         """The results of every run by its label, with progress; Ctrl-C ends the process in order.
 
-        `required` are metrics that must not be left out where their weights are missing.
+        `required` are metrics that must not be left out where their weights are missing. `check` is shown the results
+        as they will be, before any image is read, and may raise.
         """
         from relight_eval.evaluate import evaluate_runs
 
@@ -110,6 +112,7 @@ class Scoring:
                     seed=seed,
                     progress=None if quiet else progress,
                     announce=(lambda line: None) if quiet else talk,
+                    check=check,
                 )
         except KeyboardInterrupt:
             talk("relight-eval: interrupted; nothing was written")

@@ -310,6 +310,7 @@ class TestWhatDoesNotGoTogether:
         ("words", "message"),
         [
             pytest.param(("--by", "wssim"), "did you mean", id="by"),
+            pytest.param(("--step", "run(x)"), "finds no whole number in run0", id="step"),
             pytest.param(("--group", "(?P<x>y)"), "does not match 6 of 6", id="group"),
             pytest.param(("--noise", "no.json"), "cannot be read", id="noise"),
             pytest.param(("--json", "no/x.json"), "no folder no", id="json"),
@@ -433,3 +434,17 @@ class TestOutputs:
         assert found.code == 0
         assert "[bold]a[/bold]" in found.out
         assert "\x1b" not in found.out
+
+
+def test_another_protocol_than_a_saved_runs_is_refused_before_any_image_is_read(
+    command: Command, folders: Path, reads: list[Path]
+) -> None:
+    words = ("-m", "charbonnier", "--device", "cpu")
+    assert command("score", folders / "run0", folders / "target", *words, "--json", "saved.json").code == 0
+    reads.clear()
+    runs = ("compare", "saved.json", folders / "run1", "--target", folders / "target", *words)
+    refused = command(*runs, "--charbonnier-eps", "0.01")
+    assert (refused.code, refused.out, reads) == (2, "", [])
+    assert "charbonnier is eps=0.001 in saved but eps=0.01 in run1" in refused.err
+    forced = command(*runs, "--charbonnier-eps", "0.01", "--force")
+    assert (forced.code, len(reads)) == (0, 12)

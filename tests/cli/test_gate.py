@@ -682,3 +682,30 @@ class TestWhatCIReads:
             ran = subprocess.run(words, stdout=full, stderr=subprocess.PIPE)
         assert ran.returncode == 2
         assert b"cannot write standard output: No space left on device" in ran.stderr
+
+
+def test_of_folders_only_the_metrics_of_the_rules_are_scored(command: Command, folders: tuple[Path, Path]) -> None:
+    """But all of them for a baseline, or what -m names."""
+
+    def scored(*words: object) -> set[str]:
+        assert command("gate", *folders, "--device", "cpu", "--require", "psnr >= 1", *words).code == 0
+        path = "main.json" if "--update-baseline" in words else "out.json"
+        return {column["metric"] for column in json.loads(Path(path).read_text())["columns"]}
+
+    assert scored("--json", "out.json") == {"psnr"}
+    assert scored("--json", "out.json", "-m", "psnr,ssim") == {"psnr", "ssim"}
+    assert scored("--baseline", "main.json", "--update-baseline") > {"psnr", "ssim", "lpips", "vgg19"}
+
+
+def test_another_protocol_than_the_baselines_is_refused_before_any_image_is_read(
+    command: Command, folders: tuple[Path, Path], reads: list[Path]
+) -> None:
+    assert command("gate", *folders, *FAST, "--baseline", "main.json", "--update-baseline").code == 0
+    reads.clear()
+    words = ("gate", *folders, *FAST, "--baseline", "main.json", "--require", "charbonnier rise <= 0.1")
+    refused = command(*words, "--charbonnier-eps", "0.01")
+    assert (refused.code, refused.out, reads) == (2, "", [])
+    assert "charbonnier is eps=0.01 in this run but eps=0.001 in the baseline" in refused.err
+    forced = command(*words, "--charbonnier-eps", "0.01", "--force")
+    assert forced.code == 0
+    assert forced.out.count("eps=0.01 in this run but eps=0.001") == 1

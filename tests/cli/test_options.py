@@ -81,7 +81,8 @@ def test_scoring_options_reach_the_run(
         assert f"No such option: {option[0]}" in found.err
         return
     assert "relight-eval: seen" in found.err, found.err
-    usual = {"metrics": None, "glob": None, "alpha": "refuse", "settings": Settings(), "vgg19_weights": None}
+    of_rules = "charbonnier" if name == "gate" else None
+    usual = {"metrics": of_rules, "glob": None, "alpha": "refuse", "settings": Settings(), "vgg19_weights": None}
     wanted = usual | ({} if name == "calibrate" else {"device": "auto", "batch_size": None, "workers": None}) | expected
     if name == "calibrate" and option[0] != "--precision":  # chooses it itself
         wanted["settings"] = replace(wanted["settings"], precision="exact")  # type: ignore[type-var]
