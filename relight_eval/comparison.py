@@ -17,10 +17,12 @@ from relight_eval.groups import Grouping
 from relight_eval.results import ENVIRONMENT, Column, Results, Row, paired_changes, signature_differences
 from relight_eval.statistics import EXACT, FEWEST, Summary, bootstrap_interval, holm, paired_p, summary
 from relight_eval.statistics import mean as mean_of
+from relight_eval.text import counted
 
 SURE = 0.05  # p below which a difference is called one
 TIE = 1e-5  # changes up to this are ties where no noise was measured: scores are computed to this
 TIE_DB = 1e-4  # the same of decibels
+LEVEL = 0.1  # of the whole gain over the steps: what a metric that has levelled off stays within
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Trend:
-    """One column over the steps of training: where its mean is best, and whether it still moves."""
+    """One column over the steps of training: where its mean is best, and whether it still moves.
+
+    It has levelled off since a step when the last step differs from that one and all between by less than a tenth of
+    the gain from the first step to the best: the whole 95 % interval of the change must lie within.
+    """
 
     column: Column
     best: str
@@ -140,7 +146,7 @@ class Comparison:
         if count <= EXACT and 2.0 ** (1 - count) * self.tests >= SURE:
             needed = min(math.floor(math.log2(self.tests / SURE)) + 2, EXACT + 1)
             smallest = f"the smallest possible p is above {SURE}; it takes {needed}"
-            return f"{self.units} are too few for {self.tests} tests: {smallest}"
+            return f"{self.units} are too few for {self.tests} tests: {smallest}, or fewer tests (-m, or fewer runs)"
         return ""
 
 
@@ -161,12 +167,13 @@ def compare(
     by: str | None = None,
     force: bool = False,
 ) -> Comparison:
-    """Compares each run with the first. `metrics` limits the columns; None takes all. Images are sorted `by` a column.
+    """Compares each run with the first, or where steps are asked for, with the earliest.
 
-    `noise` is the tie margin of the columns, and `noise_source` where it was measured; `step` a pattern with one
-    parenthesis that finds the training step in a label. Raises ResultsError when the runs do not go together: other
-    signatures (unless `force`), other columns, no common image. Raises UsageError for a pattern that does not match,
-    and for a metric or column that no run has.
+    `metrics` limits the columns; None takes all. Images are sorted `by` a column. `noise` is the tie margin of the
+    columns, and `noise_source` where it was measured; `step` a pattern with one parenthesis that finds the training
+    step in a label. Raises ResultsError when the runs do not go together: other signatures (unless `force`), other
+    columns, no common image. Raises UsageError for a pattern that does not match, and for a metric or column that no
+    run has.
     """
     if len(runs) < 2:
         raise UsageError("compare needs two runs or more: saved results, or folders of predictions with --target")
@@ -178,9 +185,9 @@ def compare(
     warnings += _other_sizes(runs, common)
     if grouping:
         grouping.require(common)
-    baseline = next(iter(runs))
     at = steps({label: run.prediction for label, run in runs.items()}, step) if step is not None else {}
     order = sorted(runs, key=lambda label: at[label]) if at else list(runs)
+    baseline = order[0]
     reduced = {label: run.resampled(grouping, seed) for label, run in _reduced(runs, common, columns).items()}
     reduced = {label: reduced[label] for label in order}
     ties = {column.name: (noise or {}).get(column.name, TIE_DB if column.unit == "dB" else TIE) for column in columns}
@@ -264,9 +271,8 @@ def _common_columns(runs: Mapping[str, Results], metrics: Sequence[str] | None) 
     for name, column in wanted.items():
         for label in runs:
             if name in anywhere and name not in scored[label]:
-                others = ",".join(
-                    dict.fromkeys(c.metric for c in every.values() if all(c.name in names for names in scored.values()))
-                )
+                lacking = {c.metric for c in every.values() if not all(c.name in names for names in scored.values())}
+                others = ",".join(dict.fromkeys(c.metric for c in every.values() if c.metric not in lacking))
                 instead = f"; or compare what all have with -m {others}" if others else ""
                 raise ResultsError(f"{label} has no scores of {name}; score it with -m {column.metric}{instead}")
     columns = tuple(column for name, column in wanted.items() if name in anywhere)
@@ -280,7 +286,7 @@ def _gaps(runs: Mapping[str, Results]) -> Iterator[str]:
     for label, run in runs.items():
         for rows, what in ((run.errors, "could not be scored in full"), (run.unpaired, "without partner")):
             if rows:
-                count = f"{len(rows)} image" + ("" if len(rows) == 1 else "s")
+                count = counted(len(rows), "image")
                 found.setdefault(f"{count} {what}; the first: {rows[0].name} ({rows[0].error})", []).append(label)
     for said, labels in found.items():
         yield f"{', '.join(labels)}: {said}"
@@ -431,9 +437,19 @@ def words(comparison: Comparison) -> list[str]:
     said = [_leading(comparison)]
     if too_few := comparison.too_few():
         return [*said, f"{too_few}."]
+    sentences: dict[str, list[str]] = {}  # what is said -> of which runs
     for label in comparison.others:
-        said += _told_of(comparison, label)
+        for sentence in _told_of(comparison, label):
+            sentences.setdefault(sentence, []).append(label)
+    for sentence, labels in sentences.items():
+        every, any_ = _joined(labels, "and"), _joined(labels, "or")
+        said.append(sentence.format(every=every, any=any_, are="is" if len(labels) == 1 else "are"))
     return said
+
+
+def _joined(labels: Sequence[str], word: str) -> str:
+    """`a, b and c`."""
+    return f" {word} ".join(filter(None, (", ".join(labels[:-1]), labels[-1])))
 
 
 def _leading(comparison: Comparison) -> str:
@@ -456,22 +472,42 @@ def _all_of(names: Sequence[str], count: int) -> str:
 
 
 def _told_of(comparison: Comparison, label: str) -> Iterator[str]:
-    """What is sure of one run, and how small a difference would not have shown."""
+    """What is sure of one run, and how small a difference would not have shown.
+
+    {every} and {any} stand for the run, or the runs of which the same is said, and {are} for the verb.
+    """
     better: list[Column] = []
     worse: list[Column] = []
     open_: list[Column] = []
+    baseline = comparison.baseline.replace("{", "{{").replace("}", "}}")
     for column in comparison.main:
         change, tie = comparison.changes[label][column.name], comparison.ties[column.name]
         sure = change.p < SURE and abs(change.mean) > tie  # what is sure may still be a matter of another machine
         up = (change.mean > 0) == (column.better == "higher")
-        (open_ if not sure else better if up else worse).append(column)
+        if sure:
+            (better if up else worse).append(column)
+        elif not change.infinite:
+            open_.append(column)
     parts = [f"{word} on {_names(found)}" for word, found in (("better", better), ("worse", worse)) if found]
     if parts:
         disagree = ": the metrics disagree" if better and worse else ""
-        yield f"{label} is {' and '.join(parts)} than {comparison.baseline} (p < {SURE}){disagree}."
+        yield f"{{every}} {{are}} {' and '.join(parts)} than {baseline} (p < {SURE}){disagree}."
     if open_:
-        than = "" if parts else f" between {label} and {comparison.baseline}"
-        yield f"No difference{than} can be told on {_names(open_)}{_unseen(comparison, label, open_)}."
+        unseen = _unseen(comparison, label, open_)
+        yield f"No difference between {{any}} and {baseline} can be told on {_names(open_)}{unseen}."
+    for column in comparison.main:
+        if comparison.changes[label][column.name].infinite:
+            yield f"{{every}} against {baseline}: by {column.name}, {_infinite(comparison, label, column)}."
+
+
+def _infinite(comparison: Comparison, label: str, column: Column) -> str:
+    """`1 image became identical to its target and 2 ceased to be so`: what infinite changes mean."""
+    changes = comparison.per_image(label, column).values()
+    became, ceased = (sum(improvement(change, column) == end for change in changes) for end in (math.inf, -math.inf))
+    identical = f"identical to {'its target' if (became or ceased) == 1 else 'their targets'}"
+    if not became:
+        return f"{counted(ceased, 'image')} ceased to be {identical}"
+    return f"{counted(became, 'image')} became {identical}" + (f" and {ceased} ceased to be so" if ceased else "")
 
 
 def _names(columns: Sequence[Column]) -> str:
@@ -502,17 +538,25 @@ def _trend(comparison: Comparison, column: Column) -> Trend:
     best = (max if column.better == "higher" else min)(labels, key=lambda label: means[label])
     last, tie = labels[-1], comparison.ties[column.name]
     gains = [_gain(comparison, column, label) for label in labels[:-1]]  # of the last over each before
-    sure = [low > tie or high < -tie for low, high in gains]
-    since = next((i for i in range(len(gains)) if not any(sure[i:])), None)
+    level = max(tie, LEVEL * abs(means[best] - means[labels[0]]))
+    alike = [-level <= low and high <= level for low, high in gains]
+    unsure = [low <= tie and high >= -tie for low, high in gains]
     if any(math.isnan(low) for low, _ in gains):
         said = "too few to tell"
     elif best != last and gains[labels.index(best)][1] < -tie:
         said = f"worse than at {comparison.steps[best]}"
-    elif since is not None:
-        said = f"levelled off since {comparison.steps[labels[since]]}"
+    elif alike[-1]:
+        said = f"levelled off since {_since(comparison, labels, alike)}"
+    elif unsure[-1]:
+        said = f"no sure change since {_since(comparison, labels, unsure)}"
     else:
         said = "still improving" if gains[-1][0] > 0 else "getting worse"
     return Trend(column, best, said)
+
+
+def _since(comparison: Comparison, labels: Sequence[str], holds: Sequence[bool]) -> int:
+    """The earliest step from which on this holds."""
+    return comparison.steps[labels[next(i for i in range(len(holds)) if all(holds[i:]))]]
 
 
 def _gain(comparison: Comparison, column: Column, label: str) -> tuple[float, float]:

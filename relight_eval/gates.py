@@ -12,15 +12,14 @@ import fnmatch
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import chain
 
 import numpy as np
 
-from relight_eval.results import Column, Results, Verdict, paired_changes
-from relight_eval.rules import COMPARE, OPPOSITE, Level, Rule, exact
+from relight_eval.errors import UsageError
+from relight_eval.results import Results, Verdict, paired_changes
+from relight_eval.rules import COMPARE, OPPOSITE, Level, Rule
 from relight_eval.statistics import FEWEST, bootstrap_interval, mean, quantile
-
-LISTED = 5  # names in a sentence
+from relight_eval.text import agreeing, counted, exact, some
 
 
 def judge(
@@ -72,20 +71,14 @@ def _all_there(results: Results, baseline: Results) -> Verdict:
 
 
 def _of_scores(rule: Rule, results: Results) -> Verdict:
-    column = next(column for column in results.columns if column.name == rule.column)
     scores = {name: score for name, score in results.values(rule.column).items() if _is_about(rule, name)}
     if not scores:
         return _of_nothing(rule)
     if rule.group:
-        assert results.grouping is not None, "`require` lets no such rule pass without groups"
-        groups: dict[str, list[float]] = {}
-        for name, label in results.grouping.labels(rule.group, scores).items():
-            groups.setdefault(label, []).append(scores[name])
-        judged = {label: _statistic(rule, column, of_label) for label, of_label in groups.items()}
-        return _of_each(rule, judged, unit=rule.group)
+        return _of_each(rule, _by_group(rule, results, scores), unit=rule.group)
     if rule.statistic == "each":
         return _of_each(rule, scores)
-    value = _statistic(rule, column, list(scores.values()))
+    value = _statistic(rule, list(scores.values()))
     passed = COMPARE[rule.op](value, rule.threshold)
     infinite = sum(math.isinf(score) for score in scores.values()) if rule.statistic == "mean" else 0
     left_out = f", {infinite} infinite left out" if 0 < infinite < len(scores) else ""
@@ -122,7 +115,7 @@ def _of_each(rule: Rule, judged: Mapping[str, float], *, unit: str = "image", no
     """Every image, or every group, has to pass by itself."""
     failing = _beyond(rule, judged)
     worst = (min if rule.op[0] == ">" else max)(judged, key=lambda name: judged[name])
-    every = _counted(len(judged), "image" if unit == "image" else f"{unit} group")
+    every = counted(len(judged), "image" if unit == "image" else f"{unit} group")
     if failing:
         found = f"{rule.subject}: {len(failing)} of {every} {OPPOSITE[rule.op]} {exact(rule.threshold)}"
     else:
@@ -154,26 +147,29 @@ def _of_change(rule: Rule, results: Results, baseline: Results, noise: float, st
     if not worsening:
         return _of_nothing(rule)
     name, note = str(rule), ""
-    if noise > rule.threshold >= 0 and rule.op == "<=":  # (whoever writes < 0 asks for an improvement)
+    bounds_noise = rule.threshold > 0 or (rule.threshold == 0 and rule.op == "<=")  # (< 0 asks for an improvement)
+    if noise > rule.threshold and bounds_noise:
         note = f"; margin {exact(rule.threshold)} raised to the noise"
         rule = replace(rule, threshold=noise)
-    verdict = (
-        _of_each(rule, worsening, note=note)
-        if rule.statistic == "each"
-        else _of_mean_change(rule, results, worsening, note, strict)
-    )
+    if rule.group:
+        verdict = _of_each(rule, _by_group(rule, results, worsening), unit=rule.group, note=note)
+    elif rule.statistic == "each":
+        verdict = _of_each(rule, worsening, note=note)
+    else:
+        verdict = _of_mean_change(rule, results, worsening, note, strict)
     verdict = replace(verdict, rule=name)  # as it was written, whatever the noise
     here = {row.name for row in results.scored}
     lost = [image for image in baseline.values(rule.column) if image in here and image not in worsening]
     lost = [image for image in lost if _is_about(rule, image)]
     if lost:
-        line = f"{verdict.line}; no {rule.column} any more in {_counted(len(lost), 'image')}: {some(lost)}"
+        line = f"{verdict.line}; no {rule.column} any more in {counted(len(lost), 'image')}: {some(lost)}"
         return replace(verdict, outcome=rule.level, line=line, failing=(*lost, *verdict.failing), undecided=False)
     return verdict
 
 
 def _of_mean_change(rule: Rule, results: Results, worsening: Mapping[str, float], note: str, strict: bool) -> Verdict:
-    """Non-inferiority: the whole interval of the mean decides, or nothing does.
+    """Non-inferiority: the whole interval of the mean decides, or nothing does; where there are too few images for an
+    interval, that every one of them is beyond the margin.
 
     An image that was identical to its target and is not any more got infinitely worse; one that became so counts
     for nothing.
@@ -186,20 +182,21 @@ def _of_mean_change(rule: Rule, results: Results, worsening: Mapping[str, float]
     certain = not changes.any() or math.isinf(value)  # nothing changed at all, or beyond all measure
     low, high = (value, value) if certain else bootstrap_interval(changes, groups, seed=results.seed)
     passed, failed = COMPARE[rule.op](high, rule.threshold), COMPARE[OPPOSITE[rule.op]](low, rule.threshold)
+    all_beyond = math.isnan(low) and len(_beyond(rule, kept)) == len(kept)  # then it takes no interval to tell
     units = (
-        _counted(len(set(groups)), f"{grouping.names[0]} group")
+        counted(len(set(groups)), f"{grouping.names[0]} group")
         if grouping and groups is not None
-        else (_counted(len(kept), "image"))
+        else (counted(len(kept), "image"))
     )
-    bounds = f"95 % interval {agreeing(low, rule.threshold)} to {agreeing(high, rule.threshold)}"
+    bounds = f"95 % interval {agreeing(low, rule.threshold)} to {agreeing(high, rule.threshold)}, {units}"
+    if all_beyond:
+        failed, bounds = True, f"all {units} {OPPOSITE[rule.op]} {exact(rule.threshold)}"
     if passed or failed:
-        said = f"{relation(rule, value)} (by {_apart(value, rule.threshold)}; {bounds}, {units}{note})"
+        said = f"{relation(rule, value)} (by {_apart(value, rule.threshold)}; {bounds}{note})"
     else:
-        bounds = f"an interval needs {FEWEST}" if math.isnan(low) else bounds
-        said = (
-            f"{agreeing(value, rule.threshold)}, cannot tell: {units} {'is' if units[:2] == '1 ' else 'are'} too few "
-            f"for this margin of {exact(rule.threshold)} ({bounds}{note})"
-        )
+        bounds = f"an interval needs {FEWEST}" if math.isnan(low) else bounds.removesuffix(f", {units}")
+        are = "is" if units.startswith("1 ") else "are"
+        said = f"{relation(rule, value)}, but cannot tell: {units} {are} too few for this margin ({bounds}{note})"
     undecided: Level = "fail" if strict and rule.level == "fail" else "warn"
     return Verdict(
         rule=str(rule),
@@ -220,11 +217,24 @@ def _is_about(rule: Rule, name: str) -> bool:
     return not rule.images or fnmatch.fnmatchcase(name, rule.images)
 
 
-def _statistic(rule: Rule, column: Column, scores: Sequence[float]) -> float:
+def _by_group(rule: Rule, results: Results, values: Mapping[str, float]) -> dict[str, float]:
+    """The statistic of the rule for the images of each group."""
+    if results.grouping is None:
+        raise UsageError(f'rule "{rule.text}": the results have no groups')
+    groups: dict[str, list[float]] = {}
+    for name, label in results.grouping.labels(rule.group, values).items():
+        groups.setdefault(label, []).append(values[name])
+    return {label: _statistic(rule, of_label) for label, of_label in groups.items()}
+
+
+def _statistic(rule: Rule, scores: Sequence[float]) -> float:
     values = np.sort(np.array(scores))
+    if rule.change:  # as over the whole set: see `_of_mean_change`
+        kept = values[values > -math.inf]
+        return mean(kept) if len(kept) else 0.0
     if rule.statistic.startswith("worst"):
         count = int(rule.statistic.removeprefix("worst"))
-        values = values[:count] if column.better == "higher" else values[-count:]
+        values = values[:count] if rule.op[0] == ">" else values[-count:]
     if rule.statistic == "mean" or rule.statistic.startswith("worst"):
         finite = values[np.isfinite(values)]  # as in the table of scores
         return mean(finite) if len(finite) else float(values[0])
@@ -248,24 +258,6 @@ def relation(rule: Rule, value: float) -> str:
     return f"{agreeing(value, rule.threshold)} {op} {exact(rule.threshold)}"
 
 
-def agreeing(value: float, threshold: float) -> str:
-    """The value with four decimals, or as many digits more as it takes to stand on its side of the threshold."""
-    short = f"{value:.4f}" if abs(value) >= 1e-3 or value == 0 else f"{value:.3g}"
-    for text in chain([short], (f"{value:.{digits}g}" for digits in range(5, 17))):
-        if (float(text) < threshold, float(text) > threshold) == (value < threshold, value > threshold):
-            return text
-    return repr(value)
-
-
 def _apart(value: float, threshold: float) -> str:
     distance = abs(value - threshold)
     return f"{distance:.4f}" if distance >= 1e-3 else f"{distance:.2g}"
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
-
-
-def some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")

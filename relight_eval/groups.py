@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from relight_eval.errors import UsageError
+from relight_eval.text import some
 
 UNNAMED = "group"  # the name of the only parenthesis of a pattern that names none
 
@@ -24,7 +26,8 @@ class Grouping:
 
     def __post_init__(self) -> None:
         try:
-            compiled = re.compile(self.pattern)
+            with warnings.catch_warnings(action="ignore"):  # of what other versions of Python may make of it
+                compiled = re.compile(self.pattern)
         except (re.error, OverflowError, RecursionError) as error:
             raise UsageError(f'--group "{self.pattern}" is no regular expression: {error}') from error
         if not compiled.groupindex and compiled.groups != 1:
@@ -42,9 +45,8 @@ class Grouping:
         names = list(images)
         outside = [image for image in names if None in self._values(image)]
         if outside:
-            shown = ", ".join(outside[:5]) + (f" and {len(outside) - 5} more" if len(outside) > 5 else "")
             raise UsageError(
-                f'--group "{self.pattern}" does not match {len(outside)} of {len(names)} images: {shown}; '
+                f'--group "{self.pattern}" does not match {len(outside)} of {len(names)} images: {some(outside)}; '
                 "every image must belong to a group"
             )
 

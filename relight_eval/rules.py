@@ -1,7 +1,7 @@
 """Rules, from words and from files: "wssim >= 0.9" -> Rule.
 
-    [each GROUP] [STATISTIC] COLUMN OP VALUE        held against a number
-    [STATISTIC] COLUMN drop|rise <= MARGIN          held against a baseline, image by image
+    [each GROUP] [STATISTIC] COLUMN OP VALUE                held against a number
+    [each GROUP] [STATISTIC] COLUMN drop|rise <= MARGIN     held against a baseline, image by image
 
 A statistic is mean (the default), median, min, max, pNN (p05), worstK (worst5: the mean of the five worst) or each
 (every image must pass). Against a baseline it is mean or each. What a rule says of a run is for `gates`.
@@ -22,6 +22,7 @@ from relight_eval.columns import known
 from relight_eval.errors import UsageError, nearest, shown
 from relight_eval.groups import Grouping
 from relight_eval.results import Column
+from relight_eval.text import exact
 
 Level = Literal["fail", "warn"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -34,8 +35,10 @@ COMPARE: dict[str, Callable[[float, float], bool]] = {
 }
 OPPOSITE = {">=": "<", "<=": ">", ">": "<=", "<": ">="}
 MIRRORED = {">=": "<=", "<=": ">=", ">": "<", "<": ">"}
+MISTYPED = {"=>": ">=", "=<": "<="}
 WORSENING = {"higher": "drop", "lower": "rise"}  # how a column that is better so gets worse
 
+EXAMPLES = ("mean", "median", "min", "max", "p05", "worst5", "each")  # to name when none is known
 STATISTICS = ("mean", "median", "min", "max", "pNN", "worstK", "each")
 FORM = '"[STATISTIC] COLUMN OP VALUE", such as "wssim >= 0.9", "p05 psnr >= 25" or "each lpips rise <= 0.02"'
 
@@ -67,21 +70,17 @@ class Rule:
         return f"{self.subject} {self.op} {exact(self.threshold)}"
 
 
-def exact(value: float) -> str:
-    """The number with as few digits as read back to it: `0.9`, `30`, `0.30000000000000004`."""
-    short = f"{value:.15g}"
-    return short if float(short) == value else repr(value)
-
-
 # Reading a rule
 
 
 def parse(text: str, *, level: Level = "fail", images: str = "", reason: str = "") -> Rule:
     """The rule that these words say; UsageError when they say none. Whether it fits a run is asked of `require`."""
-    parts = re.fullmatch(r"\s*([^<>=]*?)\s*(>=|<=|==|=|<|>)\s*(.*?)\s*", text)
+    parts = re.fullmatch(r"\s*([^<>=]*?)\s*(>=|<=|=>|=<|==|=|<|>)\s*(.*?)\s*", text)
     if not parts:
         raise UsageError(f'rule "{text}": a rule is {FORM}')
     left, op, right = parts.groups()
+    if op in MISTYPED:
+        raise UsageError(f'rule "{text}": did you mean "{text.replace(op, MISTYPED[op])}"?')
     if op not in COMPARE:
         raise UsageError(f'rule "{text}": {op} is not among {" ".join(COMPARE)}; scores are hardly ever equal')
     threshold = _number(text, right)
@@ -110,15 +109,13 @@ def _number(text: str, number: str) -> float:
 
 def _require_statistic(text: str, rule: Rule) -> None:
     name = rule.statistic
-    if name not in STATISTICS and not re.fullmatch(r"p\d\d|worst[1-9]\d*", name):
-        hint = "p is followed by two digits, as in p05" if re.fullmatch(r"p\d+", name) else nearest(name, STATISTICS)
+    if name not in STATISTICS and not re.fullmatch(r"p\d\d|worst[1-9]\d{0,8}", name):
+        hint = "p is followed by two digits, as in p05" if re.fullmatch(r"[pP]\d+", name) else nearest(name, EXAMPLES)
         raise UsageError(f'rule "{text}": unknown statistic {name!r}; {hint}')
     if name in ("pNN", "worstK"):
         raise UsageError(f'rule "{text}": put a number in {name}, as in {"p05" if name == "pNN" else "worst5"}')
     if rule.change and name not in ("mean", "each"):
         raise UsageError(f'rule "{text}": a {rule.change} is judged by its mean or for each image, not by {name}')
-    if rule.change and rule.group:
-        raise UsageError(f'rule "{text}": a {rule.change} is judged over the whole set, not group by group')
     if rule.group and name == "each":
         raise UsageError(f'rule "{text}": each image or each {rule.group}, not both; leave out one')
 
@@ -203,7 +200,7 @@ def _settings(path: Path) -> tuple[dict[str, Any], str]:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"{shown(path)}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, too many digits, nested too deep
         raise UsageError(f"{shown(path)}: is no TOML: {error}") from error
     if path.name != "pyproject.toml":
         return settings, shown(path)

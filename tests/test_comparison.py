@@ -21,7 +21,8 @@ from tests.runs import COLUMNS, run
 
 LPIPS = Column("lpips", "lpips", "lower", 0.0, math.inf, 0.0, "learned distance")
 BAND = Column("wssim_ll2", "wssim", "higher", -1.0, 1.0, 1.0, "a band")
-KNOWN = {column.name: column for column in (*COLUMNS, LPIPS, BAND)}
+DEEP = replace(BAND, name="wssim_ll3")
+KNOWN = {column.name: column for column in (*COLUMNS, LPIPS, BAND, DEEP)}
 ELSEWHERE = {"input": "srgb", "device": "cpu", "torch": "2.6"}
 SIGNATURE = {"ssim": "window=11", "psnr": "rgb", **ELSEWHERE}
 
@@ -285,6 +286,21 @@ TWO = scored({"psnr": [20.0], "ssim": [0.5]})
             id="no-column-in-common",
         ),
         pytest.param(
+            {
+                "a": scored({"wssim_ll2": [0.5], "ssim": [0.5], "wssim_ll3": [0.5]}),
+                "b": scored({"wssim_ll2": [0.5], "ssim": [0.5]}),
+            },
+            *({}, ResultsError),
+            "^b has no scores of wssim_ll3; score it with -m wssim; or compare what all have with -m ssim$",
+            id="one-column-of-a-metric-missing",
+        ),
+        pytest.param(
+            {"a": TWO, "b": scored({"ssim": [0.5], "lpips": [0.5]}), "c": TWO},
+            *({}, ResultsError),
+            "^b has no scores of psnr; score it with -m psnr; or compare what all have with -m ssim$",
+            id="other-columns-missing-in-other-runs",
+        ),
+        pytest.param(
             *({"a": TWO, "b": TWO}, {"metrics": ["lpips"]}, UsageError),
             "^no run has the metric 'lpips'; they have psnr, ssim$",
             id="metric-that-no-run-has",
@@ -355,11 +371,10 @@ def test_the_protocol_of_a_metric_that_is_not_compared_does_not_matter(options: 
 
 
 def test_levels_that_differ_are_told_as_protocol_and_not_as_missing_columns() -> None:
-    deep = replace(KNOWN["wssim_ll2"], name="wssim_ll3")
     a, b = (scored({"wssim_ll2": [0.5]}, {"wssim": f"levels={levels}"}) for levels in (2, 3))
     rows = tuple(replace(row, scores={"wssim_ll3": 0.5}) for row in b.rows)
     with pytest.raises(ResultsError, match="wssim is levels=3 in b but levels=2 in a"):
-        compare({"a": a, "b": replace(b, columns=(deep,), rows=rows)})
+        compare({"a": a, "b": replace(b, columns=(DEEP,), rows=rows)})
 
 
 def test_without_a_signature_nothing_is_known() -> None:
@@ -404,12 +419,21 @@ def test_seed_0_is_a_seed_and_the_same_seed_gives_the_same_numbers() -> None:
 # Steps
 
 
-def test_steps_order_the_runs_by_number_and_the_baseline_stays_the_first_given() -> None:
+def test_steps_order_the_runs_by_number_and_the_earliest_is_the_baseline() -> None:
     found = stepped({1000: [0.1], 9: [0.2], 200: [0.3]})
     assert found.steps == {"step_9": 9, "step_200": 200, "step_1000": 1000}
     assert list(found.runs) == list(found.steps)
-    assert found.baseline == "step_1000"
-    assert found.others == ("step_9", "step_200")
+    assert found.baseline == "step_9"
+    assert found.others == ("step_200", "step_1000")
+    assert {label: of_run["ssim"].mean for label, of_run in found.changes.items()} == {
+        "step_200": pytest.approx(0.1),
+        "step_1000": pytest.approx(-0.1),
+    }
+
+
+def test_without_steps_the_first_given_is_the_baseline() -> None:
+    found = compare({"step_1000": TWO, "step_9": TWO})
+    assert (found.baseline, found.others, found.steps) == ("step_1000", ("step_9",), {})
 
 
 def test_a_step_may_stand_in_the_path() -> None:
@@ -437,6 +461,8 @@ def test_steps_that_cannot_be_told(labels: list[str], pattern: str, said: str) -
 
 
 # In words
+
+FEWER = ", or fewer tests (-m, or fewer runs)"
 
 
 def three(leaders: Sequence[int]) -> Comparison:
@@ -476,8 +502,7 @@ def test_runs_that_share_the_lead_are_not_all_equal() -> None:
     assert found.best(KNOWN["ssim"]) == {"b", "c"}
     assert words(found) == [
         "No run leads alone: the best means are shared.",
-        "b is better on ssim than a (p < 0.05).",
-        "c is better on ssim than a (p < 0.05).",
+        "b and c are better on ssim than a (p < 0.05).",
     ]
 
 
@@ -493,7 +518,7 @@ def test_metrics_that_disagree_and_what_cannot_be_told() -> None:
     assert words(found) == [
         "The means disagree: before leads on ssim; after on charbonnier.",
         "after is better on charbonnier and worse on ssim than before (p < 0.05): the metrics disagree.",
-        "No difference can be told on psnr: with 8 images, changes below about "
+        "No difference between after and before can be told on psnr: with 8 images, changes below about "
         f"{(high - low) / 2:.2g} dB of psnr do not show.",
     ]
 
@@ -506,10 +531,71 @@ def test_nothing_can_be_told_of_several_runs() -> None:
     told = words(found)
     assert [line.partition(":")[0] for line in told] == [
         "No run leads",
-        "No difference between b and a can be told on ssim",
-        "No difference between c and a can be told on ssim",
+        "No difference between b or c and a can be told on ssim",
     ]
     assert re.search(r": with 8 images, changes below about 0\.\d+ of ssim do not show\.$", told[1])
+
+
+def test_what_is_the_same_of_several_runs_is_said_once_and_of_which() -> None:
+    """b, c and d alike, e another way round; so are the changes too small to see."""
+    turns = [0.5, -0.5] * 6
+    up = {"ssim": spread(0.2, count=12), "lpips": turns}
+    down = {"ssim": spread(-0.2, count=12), "lpips": turns}
+    base = {"ssim": [0.0] * 12, "lpips": [0.0] * 12}
+    runs = {"a": base, "b": up, "c": up, "d": up, "e": down}
+    assert [line.partition(":")[0] for line in words(compare({label: scored(of) for label, of in runs.items()}))] == [
+        "No run leads alone",
+        "b, c and d are better on ssim than a (p < 0.05).",
+        "No difference between b, c, d or e and a can be told on lpips",
+        "e is worse on ssim than a (p < 0.05).",
+    ]
+
+
+def test_braces_in_names_are_said_as_they_are() -> None:
+    changes = {"psnr": [math.inf] + [1.0, -1.0] * 6, "ssim": spread(0.1, count=13), "lpips": [0.5, -0.5] * 6 + [0.0]}
+    before = scored({name: [0.0] * 13 for name in changes})
+    after = scored(changes)
+    names = ("{0}{", "}{every}", "{{x}}")
+    told = words(compare(dict(zip(names, (before, after, after), strict=True))))
+    assert told[1] == "}{every} and {{x}} are better on ssim than {0}{ (p < 0.05)."
+    assert told[2].startswith("No difference between }{every} or {{x}} and {0}{ can be told on lpips: ")
+    assert told[3:] == ["}{every} and {{x}} against {0}{: by psnr, 1 image became identical to its target."]
+
+
+@pytest.mark.parametrize(
+    ("became", "ceased", "said"),
+    [
+        pytest.param(1, 0, "1 image became identical to its target", id="became"),
+        pytest.param(2, 0, "2 images became identical to their targets", id="two-became"),
+        pytest.param(0, 1, "1 image ceased to be identical to its target", id="ceased"),
+        pytest.param(0, 6, "6 images ceased to be identical to their targets", id="six-ceased"),
+        pytest.param(1, 2, "1 image became identical to its target and 2 ceased to be so", id="both"),
+        pytest.param(3, 1, "3 images became identical to their targets and 1 ceased to be so", id="both-the-other-way"),
+    ],
+)
+def test_identical_images_are_told_and_not_that_no_difference_can_be(became: int, ceased: int, said: str) -> None:
+    """An image that is identical in both runs counts for nothing; the rest change by +1 and -1 in turn."""
+    inf = math.inf
+    before = [20.0] * became + [inf] * ceased + [inf] + [20.0, 20.0] * 4
+    after = [inf] * became + [20.0] * ceased + [inf] + [21.0, 19.0] * 4
+    turns = [0.5, -0.5] * len(before)
+    runs = {
+        "before": scored({"psnr": before, "ssim": [0.0] * len(before)}),
+        "after": scored({"psnr": after, "ssim": turns[: len(before)]}),
+    }
+    told = words(compare(runs))[1:]
+    assert told[0].startswith("No difference between after and before can be told on ssim: ")
+    assert "psnr" not in told[0]
+    assert told[1:] == [f"after against before: by psnr, {said}."]
+
+
+def test_what_is_sure_of_the_other_images_is_said_beside_the_identical_ones() -> None:
+    before, after = [20.0] * 8 + [math.inf], [*spread(21.0), 20.0]
+    found = compare({"before": scored({"psnr": before}), "after": scored({"psnr": after})})
+    assert words(found)[1:] == [
+        "after is better on psnr than before (p < 0.05).",
+        "after against before: by psnr, 1 image ceased to be identical to its target.",
+    ]
 
 
 def test_a_sure_change_within_the_tie_margin_is_no_difference() -> None:
@@ -518,7 +604,8 @@ def test_a_sure_change_within_the_tie_margin_is_no_difference() -> None:
     assert found.changes["after"]["ssim"].p < 0.001
     assert words(found)[1:] == [
         "after is better on psnr than before (p < 0.05).",
-        "No difference can be told on ssim: with 40 images, changes below about 1e-05 of ssim do not show.",
+        "No difference between after and before can be told on ssim: "
+        "with 40 images, changes below about 1e-05 of ssim do not show.",
     ]
 
 
@@ -529,7 +616,7 @@ def test_a_sure_change_within_the_tie_margin_is_no_difference() -> None:
         pytest.param(5, 4, f"5 images are too few to tell: intervals and tests need {FEWEST}.", id="five"),
         pytest.param(FEWEST, 1, "", id="fewest-for-one-test"),
         pytest.param(
-            *(7, 4, "7 images are too few for 4 tests: the smallest possible p is above 0.05; it takes 8."),
+            *(7, 4, f"7 images are too few for 4 tests: the smallest possible p is above 0.05; it takes 8{FEWER}."),
             id="seven-for-four-tests",
         ),
         pytest.param(8, 4, "", id="eight-for-four-tests"),
@@ -549,7 +636,9 @@ def test_what_is_needed_is_enough() -> None:
         changes = dict.fromkeys((f"r{i}" for i in range(runs)), scored({"psnr": [1.0] * 7, "ssim": [1.0] * 7}))
         found = compare({"a": scored({"psnr": [0.0] * 7, "ssim": [0.0] * 7}), **changes})
         if said := found.too_few():
-            needed = int(said.rpartition(" ")[2])
+            found_needed = re.search(rf"; it takes (\d+){re.escape(FEWER)}$", said)
+            assert found_needed
+            needed = int(found_needed[1])
             assert 2.0 ** (1 - needed) * found.tests < 0.05 <= 2.0 ** (2 - needed) * found.tests or needed == 14
         else:
             assert runs == 1
@@ -571,7 +660,7 @@ def test_a_metric_that_few_images_have_is_not_counted_among_the_tests() -> None:
     assert (found.tests, found.too_few()) == (3, "")
     assert words(found)[1:] == [
         "after is better on psnr, ssim, charbonnier than before (p < 0.05).",
-        "No difference can be told on lpips.",
+        "No difference between after and before can be told on lpips.",
     ]
 
 
@@ -613,6 +702,46 @@ def test_single_bands_alone() -> None:
             [spread(0.75, 0.5), spread(0.71, seed=1), spread(0.7, seed=1)], 10, "getting worse", id="getting-worse"
         ),
         pytest.param([[0.5] * 5, [0.6] * 5, [0.7] * 5], 30, "too few to tell", id="too-few"),
+        pytest.param(
+            [spread(0.5), spread(0.7, 1e-4, seed=1), spread(0.715, 1e-4, seed=2)],
+            *(30, "levelled off since 20"),
+            id="a-sure-gain-of-less-than-a-tenth",
+        ),
+        pytest.param(
+            [spread(0.5), spread(0.7, 1e-4, seed=1), spread(0.725, 1e-4, seed=2)],
+            *(30, "still improving"),
+            id="a-sure-gain-of-more-than-a-tenth",
+        ),
+        pytest.param(
+            [spread(0.5), spread(0.7, 1e-4, seed=1), spread(0.695, 1e-4, seed=2)],
+            *(20, "worse than at 20"),
+            id="a-sure-loss-of-less-than-a-tenth",
+        ),
+        pytest.param(
+            [spread(0.5), spread(0.7, 0.1, seed=1), spread(0.7001, 0.1, seed=2)],
+            *(30, "no sure change since 20"),
+            id="an-interval-wider-than-a-tenth",
+        ),
+        pytest.param(
+            [spread(0.5, 0.1), spread(0.505, 0.1, seed=1), spread(0.51, 0.1, seed=2)],
+            *(30, "no sure change since 10"),
+            id="nothing-sure-from-the-start",
+        ),
+        pytest.param(
+            [spread(0.5), spread(0.7), spread(0.6), spread(0.7001), spread(0.7002)],
+            *(50, "levelled off since 40"),
+            id="levelled-but-for-one-between",
+        ),
+        pytest.param(
+            [spread(0.5), spread(0.7, 0.1, seed=1), spread(0.2), spread(0.7, 0.1, seed=2), spread(0.71, 0.1, seed=3)],
+            *(50, "no sure change since 40"),
+            id="unsure-but-for-one-between",
+        ),
+        pytest.param(
+            [spread(0.5), spread(0.7, 0.1, seed=1), spread(0.7, seed=2), spread(0.7001, seed=3)],
+            *(40, "levelled off since 30"),
+            id="levelled-since-later-than-unsure",
+        ),
     ],
 )
 @pytest.mark.parametrize("better", ["higher", "lower"])

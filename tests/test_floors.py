@@ -11,7 +11,7 @@ import relight_eval
 HOUSE = Path(relight_eval.__file__).parent
 
 FLOORS = {
-    "errors": 0, "files": 0, "statistics": 0, "downloads": 0.5, "groups": 0.5,
+    "errors": 0, "files": 0, "statistics": 0, "text": 0, "downloads": 0.5, "groups": 0.5,
     "images": 1, "pairs": 1, "results": 1, "weights": 1,
     "columns": 1.5, "rules": 1.7, "noise": 1.7,
     "metrics": 2, "gates": 2, "comparison": 2,

@@ -10,11 +10,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from relight_eval.gates import agreeing, judge, some
+from relight_eval.gates import judge
 from relight_eval.groups import Grouping
 from relight_eval.results import Results, Row, Verdict
 from relight_eval.rules import COMPARE, parse
 from relight_eval.statistics import bootstrap_interval
+from relight_eval.text import agreeing, exact, some
 from tests.runs import run
 
 GONE = "images of the baseline are gone, or were not scored"
@@ -300,6 +301,71 @@ def test_groups_of_some_images() -> None:
     assert (verdict.judged, verdict.outcome) == ({"scene1": 0.7, "scene2": 0.8}, "pass")
 
 
+@pytest.mark.parametrize(
+    ("rule", "outcome", "line"),
+    [
+        pytest.param(
+            "each scene ssim drop <= 0.01",
+            "fail",
+            "each scene mean ssim drop: 1 of 3 scene groups > 0.01 (worst 0.0250, by 0.0150)",
+            id="one-scene",
+        ),
+        pytest.param(
+            "each scene mean ssim drop <= 0.025",
+            "pass",
+            "each scene mean ssim drop <= 0.025: all 3 scene groups (worst 0.0250, by 0)",
+            id="at-the-margin",
+        ),
+        pytest.param(
+            "each scene ssim drop < 0.025",
+            "fail",
+            "each scene mean ssim drop: 1 of 3 scene groups >= 0.025 (worst 0.0250, by 0)",
+            id="strictly",
+        ),
+    ],
+)
+def test_the_mean_change_of_each_group_has_to_pass(rule: str, outcome: str, line: str) -> None:
+    """Though one image of another scene dropped by more than its mean may, and the whole set by nothing."""
+    drops = {"scene1_0": 0.02, "scene1_1": -0.02, "scene2_0": 0.03, "scene2_1": 0.02, "scene3_0": -0.05}
+    for level in ("fail", "warn"):
+        verdict = of_drop(rule, drops, grouping=SCENES, level=level, strict=True)
+        assert (verdict.outcome, verdict.line) == (outcome.replace("fail", level), line)
+        assert verdict.judged == pytest.approx({"scene1": 0.0, "scene2": 0.025, "scene3": -0.05}, abs=1e-12)
+        assert verdict.failing == (() if outcome == "pass" else ("scene2",))
+        assert (verdict.each, verdict.unit, verdict.undecided, verdict.rule) == (True, "scene", False, str(parse(rule)))
+
+
+def test_the_change_of_each_group_knows_noise_and_images() -> None:
+    drops = {"scene1_0": 0.02, "scene1_1": 0.0, "scene2_0": 0.01}
+    raised = of_drop("each scene ssim drop <= 0", drops, grouping=SCENES, noise={"ssim": 0.01})
+    assert (raised.outcome, raised.threshold) == ("pass", 0.01)
+    assert raised.line.endswith(", by 0; margin 0 raised to the noise)")
+    some_images = of_drop("each scene ssim drop <= 0.01", drops, grouping=SCENES, images="*_0")
+    assert (some_images.judged, some_images.failing) == ({"scene1": 0.02, "scene2": 0.01}, ("scene1",))
+
+
+@pytest.mark.parametrize(
+    ("here", "before", "judged", "outcome"),
+    [
+        pytest.param([40.0, 30.0], [INF, 30.0], INF, "fail", id="identical-no-more"),
+        pytest.param([40.0, INF], [INF, 30.0], INF, "fail", id="a-gain-makes-up-for-no-loss"),
+        pytest.param([INF, 29.0], [30.0, 30.0], 1.0, "fail", id="one-identical-now"),
+        pytest.param([INF, INF], [30.0, 30.0], 0.0, "pass", id="all-identical-now"),
+        pytest.param([INF, 30.0], [INF, 30.0], 0.0, "pass", id="identical-in-both"),
+    ],
+)
+def test_changes_of_groups_with_identical_images(
+    here: list[float], before: list[float], judged: float, outcome: str
+) -> None:
+    """As of the whole set: what was identical and is not any more fails its group, and is not left out of its mean."""
+    ours, theirs = (
+        scored({f"scene1_{i}": score for i, score in enumerate(scores)}, "psnr") for scores in (here, before)
+    )
+    rules = [parse("each scene psnr drop <= 0.5")]
+    _, verdict = judge(replace(ours, grouping=SCENES), rules, baseline=theirs)
+    assert (verdict.judged, verdict.outcome) == ({"scene1": judged}, outcome)
+
+
 # Against a baseline
 
 
@@ -419,23 +485,79 @@ SPREAD = [-0.03, 0.04, 0.01, -0.02, 0.05, 0.0, -0.01, 0.03]  # mean 0.00875, int
     [("fail", False, "warn"), ("fail", True, "fail"), ("warn", False, "warn"), ("warn", True, "warn")],
 )
 @pytest.mark.parametrize(
-    ("drops", "units"),
+    ("drops", "relation", "units"),
     [
-        pytest.param(SPREAD, "8 images are", id="interval-astride"),
-        pytest.param(SPREAD[:5], "5 images are", id="no-interval"),
-        pytest.param([0.5], "1 image is", id="one-far-beyond"),
-        pytest.param([-0.5], "1 image is", id="one-far-within"),
-        pytest.param({f"scene{i % 3}_{i // 3}": i / 100 for i in range(60)}, "3 scene groups are", id="few-groups"),
+        pytest.param(SPREAD, "0.0088 <= 0.02", "8 images are", id="interval-astride"),
+        pytest.param(SPREAD[:5], "0.0100 <= 0.02", "5 images are", id="no-interval"),
+        pytest.param([0.5, 0.02], "0.2600 > 0.02", "2 images are", id="one-far-beyond-one-at-the-margin"),
+        pytest.param([0.5] * 5 + [-0.1], "0.4000 > 0.02", "6 images are", id="all-but-one-beyond"),
+        pytest.param([-0.5], "-0.5000 <= 0.02", "1 image is", id="one-far-within"),
+        pytest.param([0.01] * 6, "0.0100 <= 0.02", "6 images are", id="all-within"),
+        pytest.param(
+            {f"scene{i % 3}_{i // 3}": i / 100 for i in range(60)},
+            "0.2950 > 0.02",
+            "3 scene groups are",
+            id="few-groups",
+        ),
     ],
 )
 def test_too_few_to_tell(
-    drops: Sequence[float] | Mapping[str, float], units: str, level: str, strict: bool, outcome: str
+    drops: Sequence[float] | Mapping[str, float], relation: str, units: str, level: str, strict: bool, outcome: str
 ) -> None:
     grouping = SCENES if isinstance(drops, Mapping) else None
     verdict = of_drop("ssim drop <= 0.02", drops, level=level, strict=strict, grouping=grouping)
     assert (verdict.outcome, verdict.undecided) == (outcome, True)
-    assert f", cannot tell: {units} too few for this margin of 0.02 (" in verdict.line
-    assert ("an interval needs 7" in verdict.line) == (units != "8 images are")
+    needed = "an interval needs 7"
+    if units == "8 images are":
+        low, high = bootstrap_interval(np.array(SPREAD))
+        needed = f"95 % interval {low:.4f} to {high:.4f}"
+    assert verdict.line == (f"mean ssim drop {relation}, but cannot tell: {units} too few for this margin ({needed})")
+
+
+@pytest.mark.parametrize(("level", "strict"), [("fail", False), ("fail", True), ("warn", False), ("warn", True)])
+@pytest.mark.parametrize(
+    ("drops", "line"),
+    [
+        pytest.param([0.5], "mean ssim drop 0.5000 > 0.02 (by 0.4800; all 1 image > 0.02)", id="one"),
+        pytest.param(
+            [0.03, 0.04, 0.05, 0.06, 0.07],
+            "mean ssim drop 0.0500 > 0.02 (by 0.0300; all 5 images > 0.02)",
+            id="five",
+        ),
+        pytest.param(
+            [0.021] * 6, "mean ssim drop 0.0210 > 0.02 (by 0.0010; all 6 images > 0.02)", id="most-without-interval"
+        ),
+        pytest.param(
+            {f"scene{i % 3}_{i // 3}": 0.05 for i in range(60)},
+            "mean ssim drop 0.0500 > 0.02 (by 0.0300; all 3 scene groups > 0.02)",
+            id="few-groups",
+        ),
+    ],
+)
+def test_where_every_image_is_beyond_the_margin_it_takes_no_interval(
+    drops: Sequence[float] | Mapping[str, float], line: str, level: str, strict: bool
+) -> None:
+    grouping = SCENES if isinstance(drops, Mapping) else None
+    verdict = of_drop("ssim drop <= 0.02", drops, level=level, strict=strict, grouping=grouping)
+    assert (verdict.outcome, verdict.undecided, verdict.line) == (level, False, line)
+    assert len(verdict.failing) == len(drops)
+
+
+def test_every_image_at_a_strict_margin_is_beyond_it() -> None:
+    verdict = of_drop("ssim drop < 0.25", [0.25] * 3)
+    assert (verdict.outcome, verdict.undecided) == ("fail", False)
+    assert verdict.line == "mean ssim drop 0.2500 >= 0.25 (by 0; all 3 images >= 0.25)"
+    assert of_drop("ssim drop <= 0.25", [0.25] * 3).undecided
+
+
+def test_every_image_is_beyond_the_margin_only_where_it_is_beyond_the_noise() -> None:
+    verdict = of_drop("ssim drop <= 0.01", [0.02, 0.04], noise={"ssim": 0.03})
+    assert (verdict.outcome, verdict.undecided) == ("warn", True)
+    assert verdict.line.endswith("(an interval needs 7; margin 0.01 raised to the noise)")
+    verdict = of_drop("ssim drop <= 0.01", [0.04, 0.05], noise={"ssim": 0.03})
+    assert verdict.line == (
+        "mean ssim drop 0.0450 > 0.03 (by 0.0150; all 2 images > 0.03; margin 0.01 raised to the noise)"
+    )
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 40])
@@ -474,6 +596,14 @@ def test_the_same_drop_everywhere_at_equality(drop: float, rule: str, outcome: s
         pytest.param("ssim drop <= 0", {}, "fail", 0.0, id="none"),
         pytest.param("ssim drop <= 0.01", {"ssim": 2e-6}, "pass", 0.01, id="below-the-margin"),
         pytest.param("ssim drop <= -0.01", {"ssim": 2e-6}, "fail", -0.01, id="must-get-better"),
+        pytest.param("ssim drop < -0.01", {"ssim": 2e-6}, "fail", -0.01, id="must-get-better-strictly"),
+        pytest.param("ssim drop < 0", {"ssim": 2e-6}, "fail", 0.0, id="must-get-better-at-all"),
+        pytest.param("each ssim drop < 0", {"ssim": 2e-6}, "fail", 0.0, id="each-must-get-better-at-all"),
+        pytest.param("ssim drop <= 5e-7", {"ssim": 2e-6}, "pass", 2e-6, id="positive-raised"),
+        pytest.param("ssim drop < 5e-7", {"ssim": 2e-6}, "pass", 2e-6, id="strict-raised"),
+        pytest.param("each ssim drop < 5e-7", {"ssim": 2e-6}, "pass", 2e-6, id="each-strict-raised"),
+        pytest.param("ssim drop < 5e-7", {"ssim": 1e-6}, "fail", 1e-6, id="strict-raised-just-not-enough"),
+        pytest.param("ssim drop < 0.01", {"ssim": 2e-6}, "pass", 0.01, id="strict-below-the-margin"),
     ],
 )
 def test_noise_raises_margins_that_are_below_it(
@@ -481,7 +611,8 @@ def test_noise_raises_margins_that_are_below_it(
 ) -> None:
     verdict = of_drop(rule, [1e-6] * 8, noise=noise)
     assert (verdict.outcome, verdict.threshold) == (outcome, threshold)
-    assert ("; margin 0 raised to the noise" in verdict.line) == (threshold in noise.values())
+    note = f"; margin {exact(parse(rule).threshold)} raised to the noise"
+    assert (note in verdict.line) == ("raised" in verdict.line) == (threshold in noise.values())
     assert verdict.rule == str(parse(rule)), "a rule keeps its name, whatever the noise"
 
 
@@ -623,3 +754,5 @@ def test_some_names_and_how_many_more() -> None:
     assert some("abcde") == "a, b, c, d, e"
     assert some("abcdefg") == "a, b, c, d, e and 2 more"
     assert some([]) == ""
+    assert some("abc", 2) == "a, b and 1 more"
+    assert some("abcdefg", None) == "a, b, c, d, e, f, g"

@@ -11,7 +11,8 @@ import pytest
 from relight_eval.columns import charbonnier, known, psnr, wssim
 from relight_eval.errors import UsageError
 from relight_eval.groups import Grouping
-from relight_eval.rules import Rule, exact, nearest_project, parse, read, require
+from relight_eval.rules import Rule, nearest_project, parse, read, require
+from relight_eval.text import exact
 
 COLUMNS = (*charbonnier(), *psnr(), *wssim())
 SCENES = Grouping(r"(?P<scene>\w+)_(?P<light>\w+)")
@@ -51,6 +52,15 @@ def raises_from(beginning: str) -> AbstractContextManager[object]:
             Rule("lpips", "<", 0.02, "each", change="rise"),
             "each lpips rise < 0.02",
             id="each-rise",
+        ),
+        pytest.param(
+            "each scene lpips rise <= 0.02",
+            Rule("lpips", "<=", 0.02, "mean", change="rise", group="scene"),
+            "each scene mean lpips rise <= 0.02",
+            id="each-group-rise",
+        ),
+        pytest.param(
+            "worst999999999 ssim > .5", Rule("ssim", ">", 0.5, "worst999999999"), "worst999999999 ssim > 0.5", id="all"
         ),
         pytest.param(
             "each scene mean wssim >= 0.8",
@@ -105,7 +115,8 @@ FORM = 'a rule is "[STATISTIC] COLUMN OP VALUE", such as "wssim >= 0.9", "p05 ps
         pytest.param("0.8 <= wssim <= 0.9", f"'wssim <= 0.9' is not a number; {FORM}", id="two-bounds"),
         pytest.param("wssim == 1", "== is not among >= <= > <; scores are hardly ever equal", id="equal"),
         pytest.param("wssim = 1", "= is not among >= <= > <; scores are hardly ever equal", id="assigned"),
-        pytest.param("wssim => 1", "= is not among >= <= > <; scores are hardly ever equal", id="arrow"),
+        pytest.param("wssim => 1", 'did you mean "wssim >= 1"?', id="arrow"),
+        pytest.param("each lpips rise=<0.02", 'did you mean "each lpips rise<=0.02"?', id="arrow-back"),
         pytest.param("psnr >= inf", "the value must be a finite number", id="inf"),
         pytest.param("psnr >= -inf", "the value must be a finite number", id="minus-inf"),
         pytest.param("psnr >= nan", "the value must be a finite number", id="nan"),
@@ -113,19 +124,26 @@ FORM = 'a rule is "[STATISTIC] COLUMN OP VALUE", such as "wssim >= 0.9", "p05 ps
         pytest.param("meen wssim >= 0.9", "unknown statistic 'meen'; did you mean mean or median or min?", id="typo"),
         pytest.param(
             "q wssim >= 0.9",
-            "unknown statistic 'q'; known are mean, median, min, max, pNN, worstK, each",
+            "unknown statistic 'q'; known are mean, median, min, max, p05, worst5, each",
             id="nowhere-near",
         ),
         pytest.param("p5 psnr >= 9", "unknown statistic 'p5'; p is followed by two digits, as in p05", id="p5"),
         pytest.param("p100 psnr >= 9", "unknown statistic 'p100'; p is followed by two digits, as in p05", id="p100"),
-        pytest.param("worst0 psnr >= 9", "unknown statistic 'worst0'; did you mean worstK?", id="worst0"),
+        pytest.param("P05 psnr >= 9", "unknown statistic 'P05'; p is followed by two digits, as in p05", id="P05"),
+        pytest.param("worst0 psnr >= 9", "unknown statistic 'worst0'; did you mean worst5?", id="worst0"),
+        pytest.param("worst psnr >= 9", "unknown statistic 'worst'; did you mean worst5?", id="worst"),
         pytest.param("pNN psnr >= 9", "put a number in pNN, as in p05", id="pNN"),
         pytest.param("worstK psnr >= 9", "put a number in worstK, as in worst5", id="worstK"),
         pytest.param(
             "median psnr drop <= 9", "a drop is judged by its mean or for each image, not by median", id="median-drop"
         ),
         pytest.param(
-            "each scene lpips rise <= 9", "a rise is judged over the whole set, not group by group", id="group-rise"
+            "each scene p95 lpips rise <= 9",
+            "a rise is judged by its mean or for each image, not by p95",
+            id="percentile-of-a-group-rise",
+        ),
+        pytest.param(
+            "each scene each lpips rise <= 9", "each image or each scene, not both; leave out one", id="each-each-rise"
         ),
         pytest.param("each scene each psnr > 9", "each image or each scene, not both; leave out one", id="each-each"),
     ],
@@ -133,6 +151,14 @@ FORM = 'a rule is "[STATISTIC] COLUMN OP VALUE", such as "wssim >= 0.9", "p05 ps
 def test_words_that_say_no_rule(text: str, message: str) -> None:
     with raises(f'rule "{text}": {message}'):
         parse(text)
+
+
+@pytest.mark.parametrize("digits", [10, 19, 5000])
+def test_more_of_the_worst_than_anyone_has_images(digits: int) -> None:
+    """Python itself refuses numbers of more than 4,300 digits."""
+    name = "worst" + "9" * digits
+    with raises_from(f"rule \"{name} psnr >= 9\": unknown statistic '{name}'; "):
+        parse(f"{name} psnr >= 9")
 
 
 @pytest.mark.parametrize("number", [0.9, 30.0, 1e-5, -0.25, 0.1 + 0.2, 1 / 3, 123456.789, 1e22])
@@ -146,7 +172,7 @@ def test_numbers_read_back_as_they_were(number: float) -> None:
 
 def test_rules_that_fit_a_run() -> None:
     texts = ("wssim >= 1", "charbonnier <= 0.001", "psnr > 1e6", "wssim drop <= 0", "each psnr drop < -1")
-    rules = [*map(parse, texts), parse("each light min wssim > 0")]
+    rules = [*map(parse, texts), parse("each light min wssim > 0"), parse("each scene wssim drop <= 0")]
     require(rules, COLUMNS, grouping=SCENES, baseline=True)
 
 
@@ -162,6 +188,9 @@ def test_rules_that_fit_a_run() -> None:
         pytest.param(
             "each charbonnier drop<0.01", "charbonnier", "lower", "each charbonnier rise<0.01", id="drop-for-rise"
         ),
+        pytest.param(
+            "each scene wssim rise < 0.01", "wssim", "higher", "each scene wssim drop < 0.01", id="rise-of-a-group"
+        ),
         pytest.param("wssim rise >= 0.01", "wssim", "higher", "mean wssim drop <= -0.01", id="must-get-better"),
         pytest.param(
             "each charbonnier drop > 0", "charbonnier", "lower", "each charbonnier rise < 0", id="each-must-get-better"
@@ -171,8 +200,8 @@ def test_rules_that_fit_a_run() -> None:
 def test_the_wrong_direction(text: str, column: str, direction: str, meant: str) -> None:
     """And what is proposed instead fits."""
     with raises(f'rule "{text}": {column} is better when {direction}; did you mean "{meant}"?'):
-        require([parse(text)], COLUMNS, grouping=None, baseline=True)
-    require([parse(meant)], COLUMNS, grouping=None, baseline=True)
+        require([parse(text)], COLUMNS, grouping=SCENES, baseline=True)
+    require([parse(meant)], COLUMNS, grouping=SCENES, baseline=True)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +219,7 @@ def test_the_wrong_direction(text: str, column: str, direction: str, meant: str)
         ),
         pytest.param("each view psnr > 9", "there is no group 'view'; known are scene, light", id="no-such-group"),
         pytest.param("each lihgt psnr > 9", "there is no group 'lihgt'; did you mean light?", id="typo-of-a-group"),
+        pytest.param("each view psnr drop < 9", "there is no group 'view'; known are scene, light", id="of-a-change"),
         pytest.param("each mean psnr > 9", "there is no group 'mean'; ", id="each-mean"),
     ],
 )
@@ -210,10 +240,10 @@ def test_a_group_where_there_are_no_groups() -> None:
         require([parse("each scene psnr > 9")], COLUMNS, grouping=None, baseline=False)
 
 
-@pytest.mark.parametrize("change", ["wssim drop <= 0.01", "each charbonnier rise <= 0.1"])
+@pytest.mark.parametrize("change", ["wssim drop <= 0.01", "each charbonnier rise <= 0.1", "each scene wssim drop < 1"])
 def test_a_change_without_a_baseline(change: str) -> None:
     with pytest.raises(UsageError, match=r"a (drop|rise) needs a baseline; use `relight-eval gate --baseline FILE`"):
-        require([parse(change)], COLUMNS, grouping=None, baseline=False)
+        require([parse(change)], COLUMNS, grouping=SCENES, baseline=False)
 
 
 def test_every_column_takes_a_rule_in_its_direction_alone() -> None:
@@ -259,6 +289,8 @@ def test_a_pyproject_of_others_has_no_rules(tmp_path: Path) -> None:
     ("text", "message"),
     [
         pytest.param("require = [", r"is no TOML: ", id="no-toml"),
+        pytest.param(f"require = {'[' * 3000}{']' * 3000}", "is no TOML: ", id="nested-deep"),
+        pytest.param(f"require = [{'9' * 5000}]", "is no TOML: ", id="number-of-many-digits"),
         pytest.param("requires = []", "unknown setting 'requires'; known is require", id="unknown-setting"),
         pytest.param('"" = 1', "unknown setting ''; known is require", id="setting-without-name"),
         pytest.param('require = "wssim > 1"', 'require must be a list of rules, such as ["wssim >= 0.9"]', id="text"),
@@ -292,6 +324,10 @@ def test_files_that_say_no_rules(tmp_path: Path, text: str, message: str) -> Non
     with raises_from(f"{own.as_posix()}: {message}"):
         read(own)
     if message.startswith("is no TOML"):
+        project.write_text(f"[tool.relight-eval]\n{text}")
+        for reads in (read, lambda path: nearest_project(path.parent)):
+            with raises_from(f"{project.as_posix()}: {message}"):
+                reads(project)
         return
     project.write_text(f"[tool.relight-eval]\n{text}".replace("[require]", "[tool.relight-eval.require]"))
     with raises_from(f"{project.as_posix()}, [tool.relight-eval]: {message}"):

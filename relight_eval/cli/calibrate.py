@@ -45,6 +45,7 @@ def calibrate(
     images with --glob.
     """
     from relight_eval import noise
+    from relight_eval.text import visible
 
     if baseline is not None and output is not None:
         raise UsageError("--baseline and --output both say where to write; leave one out")
@@ -52,6 +53,8 @@ def calibrate(
         raise UsageError(f"--baseline {baseline}: name the file of a baseline, such as main.json")
     path = output or (noise.file_beside(baseline) if baseline is not None else Path("noise.json"))
     require_places({"noise": path}, read=[baseline])
+    if str(path) != STDOUT and path.is_file() and path.stat().st_size:
+        noise.load(path)  # raises when it is something else, which must not be replaced
     runs = {}
     for label, settings in _settings(scoring).items():
         if not quiet:
@@ -60,7 +63,7 @@ def calibrate(
         require_scored(runs[label])
     first = next(iter(runs.values()))
     for warning in first.warnings:
-        talk(f"WARNING  {warning}")
+        talk(f"WARNING  {visible(warning)}")
     found = noise.measured(runs)
     failed = save_all({str(path): noise.render(found)})
     if not quiet:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +13,7 @@ from relight_eval.cli import exit_codes, options
 from relight_eval.cli.judging import append_summary
 from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk
 from relight_eval.cli.scoring import Scoring, require_scored, with_scoring
-from relight_eval.errors import ReportError, UsageError, shown
+from relight_eval.errors import ReportError, ResultsError, UsageError, shown
 
 if TYPE_CHECKING:
     from relight_eval.comparison import Comparison
@@ -83,7 +84,7 @@ def compare(
     first = next(iter(results.values()))
     found = comparison.compare(
         results,
-        metrics=None if scoring.chosen is None else scoring.chosen.replace(" ", "").split(","),
+        metrics=_metrics(scoring, places, results),
         grouping=grouping or first.grouping,
         seed=first.seed if seed is None else seed,
         noise=margins,
@@ -95,6 +96,17 @@ def compare(
     _tell(found, files, quiet=quiet, verbose=verbose)
     incomplete = any(run.errors or (run.unpaired and missing == "error") for run in results.values())
     raise typer.Exit(exit_codes.INCOMPLETE if incomplete else exit_codes.OK)
+
+
+def _metrics(scoring: Scoring, places: dict[str, Path], results: dict[str, Results]) -> list[str] | None:
+    """The metrics to compare: those of -m, or where folders stand beside saved runs, what all have; None for all."""
+    from relight_eval.comparison import scored_metrics
+
+    if scoring.chosen is not None:
+        return [name for name in scoring.chosen.replace(" ", "").split(",") if name] or [""]
+    if len({path.is_dir() for path in places.values()}) == 1:
+        return None
+    return sorted(set.intersection(*map(scored_metrics, results.values())))
 
 
 def _places(runs: list[str]) -> dict[str, Path]:
@@ -153,6 +165,14 @@ def _results(
     elif target is None:
         raise UsageError(f"{next(iter(folders.values()))} is a folder of predictions; name the targets with --target")
     else:
+        if saved and scoring.metrics is None:  # those that all of the saved runs have
+            shared = set.intersection(*map(scored_metrics, saved.values()))
+            if not shared:
+                have = (
+                    f"{label} has {', '.join(sorted(scored_metrics(run))) or 'none'}" for label, run in saved.items()
+                )
+                raise ResultsError(f"no metric has scores in all saved runs: {'; '.join(have)}")
+            scoring = replace(scoring, metrics=sorted(shared))
         sorted_by(scoring.columns(), by)  # before any image is read, as what follows
         if step is not None:
             steps({label: saved[label].prediction if label in saved else str(places[label]) for label in places}, step)
@@ -172,12 +192,13 @@ def _tell(comparison: Comparison, files: dict[str, str], *, quiet: bool, verbose
     """Save the reports, then print: where one report fails, the others and the print still come."""
     from relight_eval.reports.comparison import show
     from relight_eval.reports.comparison_files import COMPARISON_REPORTS
+    from relight_eval.text import visible
 
     failed = save_all({path: COMPARISON_REPORTS[report](comparison) for report, path in files.items()})
-    failed += append_summary(lambda: COMPARISON_REPORTS["markdown"](comparison))
+    append_summary(lambda: COMPARISON_REPORTS["markdown"](comparison))
     if quiet:
         for warning in comparison.warnings:
-            talk(f"WARNING  {warning}")
+            talk(f"WARNING  {visible(warning)}")
     else:
         print_report(lambda out: show(comparison, out, every=verbose), aside=STDOUT in files.values())
     if failed:

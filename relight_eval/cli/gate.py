@@ -90,7 +90,7 @@ def gate(
     )
     files.pop("baseline", None)
     asked = _Asked(
-        rules=_rules(require, rules, update_baseline),
+        rules=_rules(require, rules, update_baseline, quiet=quiet),
         baseline=None if update_baseline else _baseline(baseline),
         grouping=Grouping(group) if group is not None else None,
         seed=seed,
@@ -112,9 +112,7 @@ def gate(
     if code == exit_codes.INCOMPLETE:
         talk("; ".join(left_undone(results, missing=missing)))
     if update_baseline and baseline is not None:
-        _update(results, baseline, complete=not exit_code(results, missing=missing), force=force)
-        if not quiet:
-            talk(f"wrote the baseline {baseline}")
+        _update(results, baseline, because=exit_code(results, missing=missing), force=force, quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -132,6 +130,10 @@ class _Asked:
     def changing(self) -> list[Rule]:
         return [rule for rule in self.rules if rule.change]
 
+    def groups(self, own: Grouping | None = None) -> Grouping | None:
+        """Those of --group, or else those that the run was saved with, or else those of the baseline."""
+        return self.grouping or own or (self.baseline.grouping if self.baseline else None)
+
     def require_fitting(self, columns: Sequence[Column], grouping: Grouping | None) -> None:
         """Raises UsageError when a rule could not be judged of a run with these columns and groups."""
         from relight_eval.rules import require
@@ -148,7 +150,7 @@ class _Asked:
 
         if self.baseline is None:
             return []
-        of_rules = set(metrics_of(self.changing))
+        of_rules = set(metrics_of(self.changing, results.columns))
         return [*unlike(("this run", results), ("the baseline", self.baseline), of_rules, force=self.force)]
 
 
@@ -158,7 +160,7 @@ def _saved(asked: _Asked, scoring: Scoring, run: Path) -> Results:
 
     saved = load(run)
     scoring.require_unused()
-    grouping = asked.grouping or saved.grouping
+    grouping = asked.groups(saved.grouping)
     asked.require_fitting(saved.columns, grouping)
     if grouping:
         grouping.require(row.name for row in saved.scored)
@@ -172,14 +174,15 @@ def _scored(
     """The results of two folders: unless others are asked for, of the metrics that the rules are about."""
     if target is None:
         raise UsageError(f"{prediction} is a folder; name the folder of targets, too: gate PREDICTION TARGET")
-    asked.require_fitting(scoring.columns(), asked.grouping)
-    metrics = metrics_of(asked.rules)
+    columns = scoring.columns()
+    asked.require_fitting(columns, asked.groups())
+    metrics = metrics_of(asked.rules, columns)
     if not all_metrics and scoring.metrics is None:
         scoring = replace(scoring, metrics=sorted(metrics))
     (results,) = scoring.run(
         {"": prediction},
         target,
-        grouping=asked.grouping,
+        grouping=asked.groups(),
         seed=asked.seed or 0,
         required=metrics,
         check=asked.unlike,
@@ -188,9 +191,9 @@ def _scored(
     return replace(results, warnings=(*results.warnings, *asked.unlike(results)))
 
 
-def _rules(words: list[str] | None, file: Path | None, update: bool) -> list[Rule]:
+def _rules(words: list[str] | None, file: Path | None, update: bool, *, quiet: bool) -> list[Rule]:
     """The rules to judge by; those that compare are left out where the baseline is about to be written."""
-    found = read_rules(words, file, project=True)
+    found = read_rules(words, file, project=True, quiet=quiet)
     if not found and not update:
         raise UsageError('no rule to judge by: give --require "wssim >= 0.9", or --rules FILE')
     return [rule for rule in found if not (update and rule.change)]
@@ -201,7 +204,7 @@ def _require_usable(
 ) -> None:
     """Raises UsageError for a baseline that is none, and an update that must not be: before any work is done."""
     if target is not None and run.suffix.lower() in (".json", ".csv"):
-        raise UsageError(f"{run} is saved results, which have no TARGET; runs are compared with --baseline {target}")
+        raise UsageError(f"{run} is saved results, which have no TARGET; leave {target} out")
     if noise is not None and (baseline is None or update):
         raise UsageError(f"--noise {noise} raises the margins of rules against a --baseline; there are none here")
     if baseline is not None and baseline.suffix.lower() != ".json":
@@ -241,7 +244,7 @@ def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool
     from relight_eval.reports import REPORTS, console
 
     failed = save_all({path: REPORTS[report](results) for report, path in files.items()})
-    failed += append_summary(lambda: REPORTS["markdown"](results))
+    append_summary(lambda: REPORTS["markdown"](results))
     if quiet:
         tell_warnings(results)
     else:
@@ -251,12 +254,14 @@ def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool
         raise ReportError("; ".join(failed))
 
 
-def _update(results: Results, baseline: Path, *, complete: bool, force: bool) -> None:
+def _update(results: Results, baseline: Path, *, because: int, force: bool, quiet: bool) -> None:
+    """Writes the baseline, unless the exit code says that there is something to mend, which then ends the process."""
     from relight_eval.reports import REPORTS, save
 
-    if not complete and not force:
-        raise ResultsError(
-            f"the baseline {baseline} was not written: a rule failed, or not every pair was scored; mend that, or use "
-            "--force"
-        )
+    if because and not force:
+        why = "a rule failed" if because == exit_codes.RULE_FAILED else "not every image was scored"
+        talk(f"relight-eval: the baseline {baseline} was not written, for {why}; mend that, or use --force")
+        raise typer.Exit(because)
     save(baseline, REPORTS["json"](replace(results, verdicts=())))
+    if not quiet:
+        talk(f"wrote the baseline {baseline}")

@@ -3,38 +3,43 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relight_eval.cli import exit_codes
 from relight_eval.cli.output import talk
+from relight_eval.errors import shown
 
 if TYPE_CHECKING:
-    from relight_eval.results import Results
+    from relight_eval.results import Column, Results
     from relight_eval.rules import Rule
 
 
-def read_rules(words: Sequence[str] | None, file: Path | None, *, project: bool = False) -> list[Rule]:
+def read_rules(
+    words: Sequence[str] | None, file: Path | None, *, project: bool = False, quiet: bool = False
+) -> list[Rule]:
     """The rules of a file and of the command line; where `project` and no file is named, of the nearest pyproject."""
     from relight_eval import rules
 
-    if file is None and project:
-        file = rules.nearest_project(Path.cwd())
+    if file is None and project and (file := rules.nearest_project(Path.cwd())) and not quiet:
+        talk(f"rules of {shown(file)}")
     return [*(rules.read(file) if file else ()), *map(rules.parse, words or ())]
 
 
-def metrics_of(rules: Sequence[Rule]) -> frozenset[str]:
-    """The metrics that the rules are about."""
-    return frozenset(rule.column.partition("_")[0] for rule in rules)
+def metrics_of(rules: Sequence[Rule], columns: Iterable[Column]) -> frozenset[str]:
+    """The metrics that the rules are about, of a run with these columns."""
+    about = {rule.column for rule in rules}
+    return frozenset(column.metric for column in columns if column.name in about)
 
 
 def tell_warnings(results: Results) -> None:
     """What --quiet leaves: warnings, and the rules that did not pass."""
     from relight_eval.reports.verdicts import lines
+    from relight_eval.text import visible
 
     for warning in results.warnings:
-        talk(f"WARNING  {warning}")
+        talk(f"WARNING  {visible(warning)}")
     for line in lines([verdict for verdict in results.verdicts if verdict.outcome != "pass"]):
         talk(line)
 
@@ -48,22 +53,21 @@ def tell_ci(results: Results) -> None:
             talk(line)
 
 
-def append_summary(markdown: Callable[[], str]) -> list[str]:
-    """Appends Markdown to the summary of a GitHub Actions step, when this is one; why it could not, as messages."""
+def append_summary(markdown: Callable[[], str]) -> None:
+    """Appends Markdown to the summary of a GitHub Actions step, when this is one; that it could not is a warning."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
-        return []
+        return
     try:
         with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{markdown()}\n")
     except OSError as error:
-        return [f"cannot write GITHUB_STEP_SUMMARY, {path}: {error.strerror}"]
-    return []
+        talk(f"WARNING  cannot write GITHUB_STEP_SUMMARY, {path}: {error.strerror}")
 
 
 def left_undone(results: Results, *, missing: str) -> list[str]:
     """What an exit code 3 means, in words."""
-    from relight_eval.reports.numbers import counted
+    from relight_eval.text import counted
 
     said = [f"{len(results.errors)} not scored in full"] if results.errors else []
     if results.unpaired:

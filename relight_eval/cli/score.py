@@ -57,10 +57,11 @@ def score(
     files = require_places({"csv": csv, "json": json, "junit": junit, "markdown": markdown}, read=[rules])
     judged_by = read_rules(require, rules)
     grouping = Grouping(group) if group is not None else None
-    if judged_by:
-        require_fitting(judged_by, scoring.columns(), grouping=grouping, baseline=False)
+    columns = scoring.columns()
+    require_fitting(judged_by, columns, grouping=grouping, baseline=False)
+    required = metrics_of(judged_by, columns)
     (results,) = scoring.run(
-        {"": prediction}, target, grouping=grouping, seed=seed, required=metrics_of(judged_by), quiet=quiet
+        {"": prediction}, target, grouping=grouping, seed=seed, required=required, quiet=quiet
     ).values()
     results = replace(results, verdicts=gates.judge(results, judged_by))
     _tell(results, files, quiet=quiet, verbose=verbose)
@@ -77,7 +78,7 @@ def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool
 
     failed = save_all({path: REPORTS[report](results) for report, path in files.items()})
     if results.verdicts:
-        failed += append_summary(lambda: REPORTS["markdown"](results))
+        append_summary(lambda: REPORTS["markdown"](results))
     if quiet:
         tell_warnings(results)
     else:
@@ -89,7 +90,7 @@ def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool
 
 def _closing(results: Results, files: dict[str, str], *, missing: str) -> str:
     """The last line: how much was done, how fast, what was left undone, and where the scores are."""
-    from relight_eval.reports.numbers import counted
+    from relight_eval.text import counted
 
     paired = len(results.rows) - len(results.unpaired)
     said = [f"{counted(paired, 'pair')} in {results.seconds:.1f} s ({paired / results.seconds:.1f} pairs/s)"]

@@ -5,14 +5,17 @@ The console is not in the table: it is printed, not saved (see `console`).
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
+from relight_eval.columns import known
 from relight_eval.errors import ReportError, ResultsError, shown
 from relight_eval.files import write_whole
 from relight_eval.reports import csv, json, junit, markdown
-from relight_eval.results import Results
+from relight_eval.results import Column, Results
 
 __all__ = ["REPORTS", "encoded", "load", "require_writable", "save"]
 
@@ -51,7 +54,8 @@ def load(path: Path) -> Results:
     """Saved results, from JSON or CSV by the suffix of the file. Raises ResultsError when they cannot be had."""
     parse = {".json": json.parse, ".csv": csv.parse}.get(path.suffix.lower())
     if parse is None:
-        raise ResultsError(f"{shown(path)}: saved results end in .json or .csv")
+        reason = "saved results end in .json or .csv" if os.path.exists(path) else "there is no such file or folder"
+        raise ResultsError(f"{shown(path)}: {reason}")
     try:
         results = parse(path.read_bytes().decode("utf-8-sig"), shown(path))
     except UnicodeDecodeError as error:
@@ -63,13 +67,35 @@ def load(path: Path) -> Results:
 
 
 def _require_sound(results: Results, source: str) -> None:
-    """Every name once, and something scored: what would be told of the rest is not to be trusted."""
+    """Raises ResultsError for what no run writes: what would be told of it is not to be trusted."""
+    columns = {column.name: column for column in results.columns}
+    for name, column in columns.items():
+        meant = known(columns).get(name, column)
+        if not re.fullmatch(r"\w+", name) or (column.metric, column.better) != (meant.metric, meant.better):
+            raise ResultsError(f"{source}: column {name!r} is not as this program writes it: {column.better} is better")
+    anywhere = {name for row in results.rows for name in row.scores}
     seen: set[str] = set()
     for row in results.rows:
+        where = f"{source}: image {row.name!r}"
         if not row.name:
             raise ResultsError(f"{source}: the image of {(row.prediction or row.target)!r} has no name")
         if row.name in seen:
-            raise ResultsError(f"{source}: image {row.name!r} is there twice")
+            raise ResultsError(f"{where} is there twice")
         seen.add(row.name)
-    if not results.scored:
+        if row.status == "ok" and (lacking := anywhere - row.scores.keys()):
+            raise ResultsError(f"{where} has status ok, but no score of {min(lacking)}")
+        if row.status == "error" and not row.error:
+            raise ResultsError(f"{where} has status error, but does not say which")
+        for name, score in row.scores.items():
+            _require_possible(columns[name], score, where)
+    if not anywhere:
         raise ResultsError(f"{source}: holds no scores")
+
+
+def _require_possible(column: Column, score: float, where: str) -> None:
+    """Within its range, but for rounding; infinite only as identical images are."""
+    slack = 1e-4
+    possible = column.low - slack <= score <= column.high + slack
+    if not possible or (math.isinf(score) and score != column.identical):
+        scale = f"{column.low:g} to {column.high:.4g}"
+        raise ResultsError(f"{where}: {column.name} is {score:g}; it can only be {scale}")

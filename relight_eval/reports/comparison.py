@@ -10,12 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from relight_eval.comparison import SURE, Comparison, Trend, improvement, trends, words
-from relight_eval.gates import agreeing
-from relight_eval.reports.console import DIRECTIONS, plain_table, signature_line
-from relight_eval.reports.numbers import counted, number, visible
+from relight_eval.reports.console import DIRECTIONS, plain_table, signature_line, titled
 from relight_eval.results import Column
+from relight_eval.text import LISTED, agreeing, counted, number, some, visible
 
-LISTED = 5
 DETAILED = 2  # runs whose images are shown without being asked
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -39,6 +37,8 @@ def _blocks(comparison: Comparison, every: bool) -> Iterator[RenderableType]:
     yield Group(*(Text(visible(line)) for line in words(comparison)))
     if found := trends(comparison):
         yield _trends(comparison, found)
+    elif 0 < len(comparison.steps) < 3:
+        yield Text("A trend needs three steps.", style="dim")
     detailed = comparison.others if every or len(comparison.others) <= DETAILED else (comparison.leading(),)
     most = None if every else LISTED
     for name in _group_names(comparison):
@@ -50,7 +50,7 @@ def _blocks(comparison: Comparison, every: bool) -> Iterator[RenderableType]:
         yield Text(f"({what} of {visible(detailed[0])} only; --verbose shows those of all runs)", style="dim")
 
 
-def _runs(comparison: Comparison, every: bool) -> Table:
+def _runs(comparison: Comparison, every: bool) -> Group:
     table = Table.grid(padding=(0, 2))
     for label, run in comparison.runs.items():
         left_out = len(comparison.left_out[label])
@@ -58,11 +58,10 @@ def _runs(comparison: Comparison, every: bool) -> Table:
         mark = " (baseline)" if label == comparison.baseline else ""
         name, path = Text(visible(label), style="bold", overflow="fold"), Text(visible(run.prediction), overflow="fold")
         table.add_row(name, path, Text(count + mark))
-    if left_out_names := list(dict.fromkeys(name for names in comparison.left_out.values() for name in names)):
-        shown = ", ".join(left_out_names) if every else some(left_out_names)
-        table.add_row(Text("not in all", style="bold"), Text(visible(shown), overflow="fold"), "")
     table.add_row(Text("compared", style="bold"), "", Text(_compared(comparison)))
-    return table
+    names = list(dict.fromkeys(name for names in comparison.left_out.values() for name in names))
+    listed = Text(f"not in all runs: {visible(some(names, None if every else LISTED))}", style="yellow")
+    return Group(table, *([listed] if names else []))
 
 
 def _compared(comparison: Comparison) -> str:
@@ -78,10 +77,6 @@ def partly(comparison: Comparison) -> Iterator[str]:
         yield f"scored by all runs, of {counted(images, 'image')}: {', '.join(partly)}"
     if infinite := max(map(comparison.infinite, comparison.main), default=0):
         yield f"infinite in some run (identical images), left out of all means: {infinite}"
-
-
-def some(names: Sequence[str]) -> str:
-    return ", ".join(names[:LISTED]) + (f" and {len(names) - LISTED} more" if len(names) > LISTED else "")
 
 
 def _means(comparison: Comparison, columns: Sequence[Column]) -> Table:
@@ -157,12 +152,12 @@ def _group_names(comparison: Comparison) -> tuple[str, ...]:
     return grouping.names if grouping else ()
 
 
-def _groups(comparison: Comparison, name: str, runs: Sequence[str], most: int | None) -> Table:
+def _groups(comparison: Comparison, name: str, runs: Sequence[str], most: int | None) -> Group:
     """The mean change of each group in these runs, the worst first."""
     by = comparison.by
     rows = sorted(group_changes(comparison, name, runs), key=lambda row: _worst_first(row[3][by.name], by))
     of_run = f" of {visible(runs[0])}" if len(runs) == 1 else ""
-    table = plain_table(f"Changes{of_run} by {name}, worst {by.name} first")
+    table = plain_table()
     table.add_column(name, overflow="fold")
     if len(runs) > 1:
         table.add_column("run", overflow="fold", max_width=16)
@@ -172,9 +167,7 @@ def _groups(comparison: Comparison, name: str, runs: Sequence[str], most: int | 
     for label, value, count, means in rows[:most]:
         head = [visible(value), *([visible(label)] if len(runs) > 1 else []), str(count)]
         table.add_row(*map(Text, head), *(signed(means[column.name]) for column in comparison.main))
-    if most is not None and len(rows) > most:
-        table.add_row(f"… and {len(rows) - most} more (--verbose lists all)")
-    return table
+    return titled(f"Changes{of_run} by {name}, worst {by.name} first", table, len(rows) - len(rows[:most]))
 
 
 def group_changes(

@@ -12,11 +12,11 @@ from typing import Any
 from relight_eval.comparison import Comparison, improvement, trends, words
 from relight_eval.errors import printable
 from relight_eval.reports import markdown as marked
-from relight_eval.reports.comparison import change_cells, legend, moved, partly, signed, some
+from relight_eval.reports.comparison import change_cells, legend, moved, partly, signed
 from relight_eval.reports.csv import Lines
 from relight_eval.reports.json import SURROGATE, finite
-from relight_eval.reports.numbers import counted, number
 from relight_eval.results import FORMAT, Column
+from relight_eval.text import counted, number, some
 
 KIND = "comparison"  # tells its JSON from that of a run
 LISTED = 10
@@ -127,6 +127,7 @@ def markdown(comparison: Comparison) -> str:
         lines += marked.table(["trend", "best at", "now"], rows)
     for label in comparison.others:
         lines += _moved_in_markdown(comparison, label)
+    lines += [marked.signature(comparison.runs[comparison.baseline])]
     return "\n".join(lines)
 
 

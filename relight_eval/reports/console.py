@@ -17,10 +17,10 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relight_eval.reports.numbers import counted, number, visible
 from relight_eval.reports.verdicts import LABELS, lines
 from relight_eval.results import Column, Results
 from relight_eval.statistics import FEWEST, Summary
+from relight_eval.text import counted, number, visible
 
 DIRECTIONS = "↑ higher is better  ↓ lower is better"
 WORST = 5
@@ -44,7 +44,7 @@ def show_verdicts(results: Results, console: Console, *, every: bool = False) ->
     for warning in results.warnings:
         console.print(Text(f"WARNING  {visible(warning)}", style="bold yellow"))
     if results.errors:
-        console.print(Text(f"{counted(len(results.errors), 'pair')} could not be scored in full", style="red"))
+        console.print(_listed_errors(results, None if every else LISTED))
     _print_verdicts(results, console, every=every)
 
 
@@ -60,7 +60,7 @@ def _blocks(results: Results, most: int | None) -> Iterator[RenderableType]:
         yield Text(f"WARNING  {visible(warning)}", style="bold yellow")
     yield _paired(results)
     if results.errors:
-        yield _listed("could not be scored in full", "red", {row.name: row.error for row in results.errors}, most)
+        yield _listed_errors(results, most)
     if noted := {row.name: row.note for row in results.rows if row.note}:
         yield _listed("with a note on how it was read", "yellow", noted, most)
     if results.scored:
@@ -94,16 +94,18 @@ def _sizes(results: Results) -> str:
     return ", ".join(common) + more
 
 
-def _listed(title: str, style: str, texts: Mapping[str, str], most: int | None) -> Table:
+def _listed_errors(results: Results, most: int | None) -> Group:
+    return _listed("could not be scored in full", "red", {row.name: row.error for row in results.errors}, most)
+
+
+def _listed(title: str, style: str, texts: Mapping[str, str], most: int | None) -> Group:
     """What is to be said of some images, by name."""
-    table = plain_table(f"{len(texts)} {title}", style)
+    table = plain_table()
     table.add_column("image", overflow="fold", max_width=24)
     table.add_column("what", overflow="fold")
     for name, text in islice(texts.items(), most):
         table.add_row(Text(visible(name)), Text(visible(text)))
-    if most is not None and len(texts) > most:
-        table.add_row("", f"… and {len(texts) - most} more (--verbose lists all)")
-    return table
+    return titled(f"{len(texts)} {title}", table, 0 if most is None else max(0, len(texts) - most), style=style)
 
 
 def _scores(results: Results) -> Group:
@@ -175,13 +177,13 @@ def _worst_first(names: Sequence[str], values: Mapping[Column, Mapping[str, floa
     return sorted(ranked, key=lambda name: sum(ranks[name]) / len(ranks[name]))
 
 
-def _groups(results: Results, name: str, most: int | None) -> Table:
-    """The means of the images of each group, the worst group first."""
+def _groups(results: Results, name: str, most: int | None) -> Group:
+    """The means of the images of each group, the worst group first: by its mean rank over the metrics."""
     means = results.group_means(name)
     main = [c for c in results.columns if c.name == c.metric and results.values(c.name)]
     values = {c: {label: found[c.name] for label, (_, found) in means.items() if c.name in found} for c in main}
     ranked = _worst_first(list(means), values)
-    table = plain_table(f"Means by {name}, worst first")
+    table = plain_table()
     table.add_column(name, overflow="fold")
     table.add_column("images", justify="right")
     for column in main:
@@ -190,9 +192,13 @@ def _groups(results: Results, name: str, most: int | None) -> Table:
         scores = [values[column].get(label) for column in main]
         cells = ["" if score is None else number(score) for score in scores]
         table.add_row(Text(visible(label)), str(means[label][0]), *cells)
-    if most is not None and len(ranked) > most:
-        table.add_row(f"… and {len(ranked) - most} more (--verbose lists all)")
-    return table
+    return titled(f"Means by {name}, worst first (by mean rank)", table, len(ranked) - len(ranked[:most]))
+
+
+def titled(title: str, table: Table, more: int, *, style: str = "bold") -> Group:
+    """A table with a title as wide as the screen, and beneath it how many rows were left out."""
+    rest = [Text(f"… and {more} more (--verbose lists all)", style="dim")] if more else []
+    return Group(Text(title, style=style), table, *rest)
 
 
 def signature_line(results: Results) -> str:

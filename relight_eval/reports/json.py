@@ -10,9 +10,8 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from statistics import fmean
 from typing import Any, get_args
 
 from relight_eval.errors import ResultsError, UsageError, printable
@@ -61,29 +60,14 @@ def _aggregate(results: Results, column: str) -> dict[str, Any]:
 
 def _groups(results: Results, grouping: Grouping) -> dict[str, Any]:
     """For each name of a group and each of its values: how many scored images, and their means."""
-    scores = {column.name: results.values(column.name) for column in results.columns}
-    groups = {}
-    for name in grouping.names:
-        members: dict[str, list[str]] = {}
-        for image, label in grouping.labels(name, (row.name for row in results.scored)).items():
-            members.setdefault(label, []).append(image)
-        groups[name] = {
-            label: {
-                "images": len(images),
-                "means": {
-                    column: _mean(values[image] for image in images if image in values)
-                    for column, values in scores.items()
-                },
-            }
-            for label, images in members.items()
+    columns = [column.name for column in results.columns]
+    return {
+        name: {
+            label: {"images": count, "means": {column: means.get(column) for column in columns}}
+            for label, (count, means) in results.group_means(name).items()
         }
-    return groups
-
-
-def _mean(values: Iterable[float]) -> float | None:
-    """Of the finite values, as in the aggregate; None for none."""
-    finite = [value for value in values if math.isfinite(value)]
-    return fmean(finite) if finite else None
+        for name in grouping.names
+    }
 
 
 def _pair(row: Row) -> dict[str, Any]:

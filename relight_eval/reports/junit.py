@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from itertools import chain
 from xml.etree import ElementTree as ET
 
-from relight_eval.gates import agreeing
+from relight_eval.reports.verdicts import told
 from relight_eval.results import Results, Verdict
 from relight_eval.rules import OPPOSITE
+from relight_eval.text import agreeing, exact
 
 LARGEST = 25_000_000  # bytes, of all test cases together
 INDENT = 12  # bytes, of one of them
@@ -25,13 +26,12 @@ FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def render(results: Results) -> str:
-    suites = [("pairs", _unscored(results))] if results.errors or results.unpaired else []
-    suites += [(verdict.rule, _cases(verdict)) for verdict in results.verdicts]
+    left_undone = len(results.errors) + len(results.unpaired)
+    suites = [("pairs", _unscored(results), left_undone)] if left_undone else []
+    suites += [(v.rule, _cases(v), len(v.judged) if v.each else 1) for v in results.verdicts]
     root = ET.Element("testsuites", name="relight-eval")
-    room = LARGEST // max(1, len(suites))  # for each rule the same
     names: dict[str, int] = {}
-    for suite, cases in suites:
-        kept = list(_within(room, cases))
+    for suite, kept in _with_room(suites):
         for case in kept:
             case.set("name", _numbered(case.get("name", ""), names))
         root.append(_suite(_numbered(suite, names), kept))
@@ -39,6 +39,20 @@ def render(results: Results) -> str:
         root.set(key, str(sum(int(suite.get(key, 0)) for suite in root)))
     ET.indent(root, " ")
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _with_room(suites: list[tuple[str, Iterator[ET.Element], int]]) -> list[tuple[str, list[ET.Element]]]:
+    """The suites with as many cases as there is room for, the same for each: what the small leave, the large get."""
+    room, kept = LARGEST, {}
+    by_size = sorted(range(len(suites)), key=lambda i: suites[i][2])
+    for done, i in enumerate(by_size):
+        kept[i] = list(_within(room // (len(suites) - done), suites[i][1]))
+        room -= sum(_size(case) for case in kept[i])
+    return [(name, kept[i]) for i, (name, _, _) in enumerate(suites)]
+
+
+def _size(case: ET.Element) -> int:
+    return len(ET.tostring(case)) + INDENT
 
 
 def _unscored(results: Results) -> Iterator[ET.Element]:
@@ -49,8 +63,8 @@ def _unscored(results: Results) -> Iterator[ET.Element]:
 def _cases(verdict: Verdict) -> Iterator[ET.Element]:
     """What failed first, worst first."""
     if not verdict.each or not verdict.judged:
-        failed = verdict.line if verdict.outcome == "fail" else ""
-        yield _case(f"all {verdict.unit}s", verdict.rule, failure=failed, skipped=_warned(verdict))
+        failure, skipped = (told(verdict) if verdict.outcome == outcome else "" for outcome in ("fail", "warn"))
+        yield _case(f"all {verdict.unit}s", verdict.rule, failure=failure, skipped=skipped)
         return
     failing = set(verdict.failing)
     for name in (*verdict.failing, *(name for name in verdict.judged if name not in failing)):
@@ -59,18 +73,15 @@ def _cases(verdict: Verdict) -> Iterator[ET.Element]:
         yield _case(name, verdict.rule, failure="" if warned else said, skipped=said if warned else "")
 
 
-def _warned(verdict: Verdict) -> str:
-    return verdict.line if verdict.outcome == "warn" else ""
-
-
 def _said(verdict: Verdict, name: str) -> str:
-    """Value and threshold of one image."""
+    """Value and threshold of one image, and the reason of the rule."""
     if name not in verdict.judged:
         return f"{name} has no {verdict.column} any more"
     if not verdict.column:
-        return f"{name} is in the baseline, but not in this run"
+        return f"{name} is in the baseline, but not in this run, or it was not scored"
     value = agreeing(verdict.judged[name], verdict.threshold)
-    return f"{verdict.rule}: {value} {OPPOSITE[verdict.op]} {verdict.threshold:.15g}"
+    said = f"{verdict.rule}: {value} {OPPOSITE[verdict.op]} {exact(verdict.threshold)}"
+    return f"{said}; {verdict.reason}" if verdict.reason else said
 
 
 def _case(name: str, suite: str, *, failure: str = "", error: str = "", skipped: str = "") -> ET.Element:
@@ -88,7 +99,7 @@ def _case(name: str, suite: str, *, failure: str = "", error: str = "", skipped:
 def _within(room: int, cases: Iterator[ET.Element]) -> Iterator[ET.Element]:
     """As many of the cases as there is room for, and one that says how many more there are."""
     for case in cases:
-        room -= len(ET.tostring(case)) + INDENT
+        room -= _size(case)
         if room < 0:
             yield _rest(case, cases)
             return

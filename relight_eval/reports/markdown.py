@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from relight_eval.reports.numbers import counted, number, visible
 from relight_eval.reports.verdicts import LABELS, blame
 from relight_eval.results import Results, Verdict
+from relight_eval.text import counted, number, some, visible
 
 MARKS = {"pass": "✅", "warn": "⚠️", "fail": "❌"}
 BLAMED = 10
@@ -37,15 +37,14 @@ def _blocks(results: Results) -> Iterator[str]:
     for warning in results.warnings:
         yield f"> {MARKS['warn']} {text(warning)}\n"
     if results.errors:
-        yield f"> {MARKS['warn']} {counted(len(results.errors), 'pair')} could not be scored in full\n"
+        named = some([f"{row.name} ({row.error})" for row in results.errors])
+        yield f"> {MARKS['warn']} {counted(len(results.errors), 'pair')} could not be scored in full: {text(named)}\n"
     if results.unpaired:
         yield f"> {MARKS['warn']} {counted(len(results.unpaired), 'file')} without partner\n"
     if results.verdicts:
         yield from table(["", "rule", "found", "images"], [_verdict(verdict) for verdict in results.verdicts])
     yield from _scores(results)
-    if results.signature:
-        signature = "|".join(f"{key}:{value}" for key, value in results.signature.items())
-        yield f"<details><summary>Signature</summary>\n\n```text\n{visible(signature)}\n```\n\n</details>\n"
+    yield signature(results)
 
 
 def _verdict(verdict: Verdict) -> list[str]:
@@ -76,6 +75,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     for row in rows:
         yield f"| {' | '.join(row)} |"
     yield ""
+
+
+def signature(results: Results) -> str:
+    """The protocol, folded away; empty where it is not known."""
+    parts = visible("|".join(f"{key}:{value}" for key, value in results.signature.items()))
+    return f"<details><summary>Signature</summary>\n\n```text\n{parts}\n```\n\n</details>\n" if parts else ""
 
 
 def text(words: str) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from relight_eval.errors import printable
-from relight_eval.gates import agreeing
-from relight_eval.reports.numbers import visible
 from relight_eval.results import Verdict
+from relight_eval.text import LISTED, agreeing, some, visible
 
 LABELS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
-LISTED = 5
 
 
 def lines(verdicts: Sequence[Verdict], *, every: bool = False) -> Iterator[str]:
@@ -21,15 +19,15 @@ def lines(verdicts: Sequence[Verdict], *, every: bool = False) -> Iterator[str]:
             continue
         if verdict.reason:
             yield f"      {visible(verdict.reason)}"
-        if blamed := blame(verdict, None if every else LISTED):
-            yield f"      {visible(blamed)}"
+        if not verdict.column:
+            yield "      if that is meant, accept it with --update-baseline"
+        if (verdict.column or every) and (blamed := blame(verdict, None if every else LISTED)):
+            yield f"      {'worst' if verdict.column else 'gone'}: {visible(blamed)}"
 
 
 def blame(verdict: Verdict, most: int | None) -> str:
     """`06_stairs 0.8756, 03_columns 0.8828 and 2 more`: who failed, worst first; empty for nobody."""
-    names = verdict.failing[:most]
-    more = len(verdict.failing) - len(names)
-    return ", ".join(_valued(verdict, name) for name in names) + (f" and {more} more" if more else "")
+    return some([_valued(verdict, name) for name in verdict.failing], most)
 
 
 def _valued(verdict: Verdict, name: str) -> str:
@@ -44,8 +42,13 @@ def github_annotations(verdicts: Sequence[Verdict]) -> Iterator[str]:
     for verdict in verdicts:
         if verdict.outcome != "pass":
             kind = "error" if verdict.outcome == "fail" else "warning"
-            blamed = blame(verdict, LISTED)
-            yield f"::{kind} title=relight-eval::{_escaped(verdict.line + (f': {blamed}' if blamed else ''))}"
+            yield f"::{kind} title=relight-eval::{_escaped(told(verdict))}"
+
+
+def told(verdict: Verdict) -> str:
+    """A verdict that did not pass, in one sentence: the line, whom to blame, and the reason of the rule."""
+    blamed = blame(verdict, LISTED) if verdict.column else ""
+    return "; ".join(filter(None, (verdict.line, blamed and f"worst: {blamed}", verdict.reason)))
 
 
 def _escaped(text: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from relight_eval.noise import load
 from tests.cli.commands import Command
+from tests.cli.saved import noise_file, saved
 from tests.folders import two_folders
 
 FAST = ("-m", "charbonnier,psnr", "--device", "cpu")
@@ -130,13 +131,57 @@ def test_3_not_all_could_be_scored(command: Command, folders: tuple[Path, Path])
 
 
 def test_2_nothing_could_be_scored_and_the_old_noise_stands(command: Command, folders: tuple[Path, Path]) -> None:
-    Path("noise.json").write_text("old")
+    old = noise_file("noise.json", psnr=0.125).read_bytes()
     for i in range(4):
         (folders[0] / f"im{i}.png").write_bytes(b"junk")
     found = command("calibrate", *folders, *FAST)
     assert (found.code, found.out) == (2, "")
     assert "no pair could be scored" in found.err
-    assert Path("noise.json").read_text() == "old"
+    assert Path("noise.json").read_bytes() == old
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        pytest.param((), "noise.json", id="default"),
+        pytest.param(("-o", "other.json"), "other.json", id="output"),
+        pytest.param(("--baseline", "main.json"), "main.noise.json", id="beside a baseline"),
+    ],
+)
+class TestAnExistingFile:
+    @pytest.mark.parametrize("content", ["notes", "{}", "[]", '{"kind": "noise", "format": 9}', " "], ids=repr)
+    def test_that_is_no_noise_is_not_replaced(
+        self,
+        command: Command,
+        folders: tuple[Path, Path],
+        reads: list[Path],
+        words: tuple[str, ...],
+        path: str,
+        content: str,
+    ) -> None:
+        Path(path).write_text(content)
+        found = command("calibrate", *folders, *FAST, *words)
+        assert (found.code, found.out) == (2, "")
+        assert found.err.startswith(f"relight-eval: {path}: is not what `relight-eval calibrate` writes (")
+        assert Path(path).read_text() == content
+        assert os.listdir() == [path]
+        assert reads == []
+
+    @pytest.mark.parametrize("old", ["noise", "empty"])
+    def test_that_is_noise_or_empty_is_replaced(
+        self, command: Command, folders: tuple[Path, Path], words: tuple[str, ...], path: str, old: str
+    ) -> None:
+        noise_file(path, psnr=0.125) if old == "noise" else Path(path).touch()
+        assert command("calibrate", *folders, *FAST, *words).code == 0
+        assert (load(Path(path)).images, len(load(Path(path)).runs)) == (4, 3)
+
+
+def test_saved_results_are_not_replaced(command: Command, folders: tuple[Path, Path], reads: list[Path]) -> None:
+    before = saved("run.json", ssim=[0.9] * 8).read_bytes()
+    found = command("calibrate", *folders, *FAST, "-o", "run.json")
+    assert (found.code, reads) == (2, [])
+    assert "run.json: is not what `relight-eval calibrate` writes" in found.err
+    assert Path("run.json").read_bytes() == before
 
 
 def test_130_interrupted(command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:

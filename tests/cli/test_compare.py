@@ -84,7 +84,9 @@ class TestSaved:
         assert (found.code, found.out) == (0, "")
         assert found.err.startswith("WARNING  table has no signature")
 
-    @pytest.mark.parametrize(("metrics", "columns"), [("ssim", {"ssim"}), ("lpips, ssim", {"ssim", "lpips"})])
+    @pytest.mark.parametrize(
+        ("metrics", "columns"), [("ssim", {"ssim"}), ("lpips, ssim", {"ssim", "lpips"}), ("ssim,", {"ssim"})]
+    )
     def test_metrics_filter_the_columns(
         self, command: Command, runs: tuple[Path, Path], metrics: str, columns: set[str]
     ) -> None:
@@ -115,17 +117,18 @@ class TestSaved:
         words = ("step_1000.json", "step_20.json", "step_300.json", "--step", r"step_(\d+)")
         found = document(command, *words)
         assert labels(found) == ["step_20", "step_300", "step_1000"]
-        assert found["baseline"] == "step_1000"
+        assert found["baseline"] == "step_20"
+        assert [change["run"] for change in found["changes"]] == ["step_300", "step_1000"]  # type: ignore[attr-defined, index]
         assert found["trends"] == [{"column": "ssim", "best": 1000, "said": "still improving"}]
         assert re.search("Trend over 3 steps, 20 to 1000", command("compare", *words).out)
+        assert "A trend needs three steps." in command("compare", *words[1:]).out
 
     def test_images_that_not_all_have_are_counted_and_listed(self, command: Command, runs: tuple[Path, Path]) -> None:
         part = saved("part.json", ssim=SSIM[:6], lpips=LPIPS[:6])
         found = command("compare", runs[0], part)
         assert found.code == 0
         assert re.search(r"before +out/before +8 images, 2 not in all", found.out)
-        assert re.search(r"not in all +im6, im7", found.out)
-        assert re.search(r"compared +6 images", found.out)
+        assert re.search(r"^compared +6 images\nnot in all runs: im6, im7$", found.out, re.MULTILINE)
 
     @pytest.mark.parametrize(
         ("rows", "missing", "code"),
@@ -195,6 +198,65 @@ class TestFolders:
         found = command("compare", "main.json", folders / "run0", "--target", folders / "target", *FAST)
         assert found.code == 0, found.err
         assert re.search(r"psnr ↑ +0\.0000 .* 0/6/0", found.out)
+
+    def test_beside_saved_runs_only_what_all_of_them_have_is_scored(
+        self, command: Command, folders: Path, reads: list[Path]
+    ) -> None:
+        for name, metrics in (("one", "ssim,psnr"), ("two", "charbonnier,psnr")):
+            words = (folders / "run0", folders / "target", "-m", metrics, "--device", "cpu", "--no-csv")
+            assert command("score", *words, "--json", f"{name}.json").code == 0
+        reads.clear()
+        runs = ("one.json", "two.json", folders / "run1", "--target", folders / "target", "--device", "cpu")
+        found = document(command, *runs)
+        assert (labels(found), found["warnings"]) == (["one", "two", "run1"], [])
+        assert [column["name"] for column in found["columns"]] == ["psnr"]  # type: ignore[attr-defined]
+        signature = found["runs"][2]["signature"]  # type: ignore[index]
+        assert ("psnr" in signature, {"ssim", "charbonnier", "vgg19"} & set(signature)) == (True, set())
+        assert len(reads) == 12
+
+        both = document(command, "one.json", *runs[2:])
+        assert {column["name"] for column in both["columns"]} == {"ssim", "psnr"}  # type: ignore[attr-defined]
+        reads.clear()
+        refused = command("compare", *runs, "--by", "ssim")
+        assert (refused.code, refused.out, reads) == (2, "", [])
+        assert "--by ssim: there is no such column" in refused.err
+        named = command("compare", *runs, "-m", "ssim")
+        assert (named.code, "two has no scores of ssim" in named.err) == (2, True)
+
+    def test_2_beside_saved_runs_that_have_nothing_in_common(
+        self, command: Command, folders: Path, reads: list[Path]
+    ) -> None:
+        saved("s.json", ssim=SSIM)
+        saved("l.json", lpips=LPIPS)
+        found = command("compare", "s.json", "l.json", folders / "run1", "--target", folders / "target")
+        assert (found.code, found.out, reads) == (2, "", [])
+        assert "no metric has scores in all saved runs: s has ssim; l has lpips" in found.err
+
+    @pytest.mark.parametrize(
+        ("step", "message"),
+        [
+            pytest.param(r"step_(\d+)", "finds no whole number in run1 nor in", id="none in the folder"),
+            pytest.param(r"run(\d)", "finds no whole number in step_5 nor in", id="none in the saved run"),
+            pytest.param(r"(\d)$", "finds one step twice", id="twice"),
+            pytest.param(r"\d", "needs one parenthesis", id="no parenthesis"),
+        ],
+    )
+    def test_2_step_beside_a_saved_run_before_any_image_is_read(
+        self, command: Command, folders: Path, reads: list[Path], step: str, message: str
+    ) -> None:
+        saved("step_5.json", ssim=SSIM)
+        twice = ("x5=" + str(folders / "run0"),) if "twice" in message else ()
+        words = ("step_5.json", *twice, folders / "run1", "--target", folders / "target", "--step", step)
+        found = command("compare", *words, "--device", "cpu")
+        assert (found.code, found.out, reads) == (2, "", [])
+        assert message in " ".join(found.err.split())
+
+    def test_the_earliest_step_is_the_baseline_be_it_saved_or_scored(self, command: Command, folders: Path) -> None:
+        target = folders / "target"
+        assert command("score", folders / "run1", target, *FAST, "--no-csv", "--json", "run1.json").code == 0
+        words = ("run1.json", folders / "run0", folders / "run2", "--target", target, "--device", "cpu")
+        found = document(command, *words, "--step", r"run(\d)$")
+        assert (found["baseline"], labels(found)) == ("run0", ["run0", "run1", "run2"])
 
     def test_group_step_and_seed(self, command: Command, folders: Path) -> None:
         words = ("--group", r"(?P<half>[0-2])?", "--target", folders / "target", *FAST)
@@ -434,6 +496,12 @@ class TestOutputs:
         assert found.code == 0
         assert "[bold]a[/bold]" in found.out
         assert "\x1b" not in found.out
+
+    def test_warnings_are_visible_when_quiet(self, command: Command, runs: tuple[Path, Path]) -> None:
+        table = saved("table.csv", ssim=SSIM, lpips=LPIPS)
+        found = command("compare", f"b\x1b[31m={table}", runs[1], "--quiet")
+        assert (found.code, found.out) == (0, "")
+        assert found.err.startswith("WARNING  b\N{REPLACEMENT CHARACTER}[31m has no signature")
 
 
 def test_another_protocol_than_a_saved_runs_is_refused_before_any_image_is_read(

@@ -15,6 +15,7 @@ import pytest
 
 from relight_eval.errors import ReportError
 from relight_eval.reports import load
+from relight_eval.results import Row
 from tests.cli.commands import Command
 from tests.cli.saved import LEFT_UNDONE, SIGNATURE, noise_file, saved
 from tests.folders import two_folders
@@ -25,6 +26,9 @@ BAD = ("--require", "ssim >= 0.95")
 SSIM = [0.90, 0.91, 0.92, 0.89, 0.88, 0.93, 0.90, 0.91]
 LPIPS = [0.1] * 8
 SCENES = r"(?P<scene>[a-z]+)_(?P<light>\d)"
+NOT_WRITTEN = "the baseline main.json was not written, for"
+MEND = "mend that, or use --force"
+CANNOT_WRITE = "WARNING  cannot write GITHUB_STEP_SUMMARY, no/summary.md: No such file or directory"
 LIT = [f"{scene}_{light}" for scene in ("hall", "roof") for light in range(4)]
 
 
@@ -53,9 +57,9 @@ class TestSavedResults:
         assert found.out.splitlines() == [
             "PASS  mean ssim 0.9050 >= 0.9 (by 0.0050)",
             "FAIL  each lpips: 8 of 8 images > 0.05 (worst 0.1000, by 0.0500)",
-            "      im0 0.1000, im1 0.1000, im2 0.1000, im3 0.1000, im4 0.1000 and 3 more",
+            "      worst: im0 0.1000, im1 0.1000, im2 0.1000, im3 0.1000, im4 0.1000 and 3 more",
             "FAIL  mean ssim 0.9050 < 0.95 (by 0.0450)",
-            "      im4 0.8800, im3 0.8900, im0 0.9000, im6 0.9000, im1 0.9100 and 3 more",
+            "      worst: im4 0.8800, im3 0.8900, im0 0.9000, im6 0.9000, im1 0.9100 and 3 more",
         ]
 
     @pytest.mark.parametrize("verbose", ["-v", "--verbose"])
@@ -193,11 +197,12 @@ class TestWhatIsNoRun:
         ("words", "message"),
         [
             pytest.param(("no.json",), "no.json: cannot be read (No such file", id="no file"),
-            pytest.param(("no",), "no: saved results end in .json or .csv", id="no folder"),
-            pytest.param(("ssim >= 0.9",), "saved results end in", id="the rule first"),
+            pytest.param(("no",), "no: there is no such file or folder", id="no folder"),
+            pytest.param(("ssim >= 0.9",), "ssim >= 0.9: there is no such file or folder", id="the rule first"),
+            pytest.param(("notes.txt",), "notes.txt: saved results end in .json or .csv", id="another file"),
             pytest.param(("run.json", "run.json", "run.json"), "unexpected extra argument", id="three"),
             pytest.param((), "Missing argument", id="nothing"),
-            pytest.param(("a" * 5000,), "saved results end in", id="too long"),
+            pytest.param(("a" * 5000,), "a: there is no such file or folder", id="too long"),
             pytest.param(("damaged.json",), "damaged.json: is no JSON", id="damaged"),
             pytest.param(("future.json",), "has format 99", id="future"),
             pytest.param(("semicolons.csv",), "with commas, not with semicolons", id="edited"),
@@ -205,6 +210,7 @@ class TestWhatIsNoRun:
         ],
     )
     def test_2(self, command: Command, run: Path, words: tuple[str, ...], message: str) -> None:
+        Path("notes.txt").write_text("notes")
         Path("damaged.json").write_text(run.read_text()[:500])
         Path("future.json").write_text(run.read_text().replace('"format": 1', '"format": 99'))
         saved("semicolons.csv", ssim=SSIM)
@@ -219,7 +225,8 @@ class TestWhatIsNoRun:
         for target in (run, folders[1]):
             found = command("gate", run, target, *GOOD)
             assert (found.code, found.out) == (2, "")
-            assert "run.json is saved results, which have no TARGET" in found.err
+            said = f"run.json is saved results, which have no TARGET; leave {target} out"
+            assert said in " ".join(found.err.split())
 
     def test_only_columns_that_the_run_has(self, command: Command, run: Path) -> None:
         found = command("gate", run, "--require", "psnr >= 1")
@@ -249,6 +256,10 @@ class TestExitCodes:
         run = saved(f"run{suffix}", rows=LEFT_UNDONE, ssim=SSIM)
         found = command("gate", run, *GOOD)
         assert found.code == 3
+        assert "1 could not be scored in full" in " ".join(found.out.split())
+        assert re.search(r"^zz0 +truncated$", found.out, re.MULTILINE)
+        assert found.out.endswith("PASS  mean ssim 0.9050 >= 0.85 (by 0.0550)\n")
+        assert "zz1" not in found.out
         assert found.err == "1 not scored in full; 1 file without partner (--missing skip accepts that)\n"
         assert command("gate", run, *GOOD, "-q") == (3, "", found.err)
 
@@ -258,6 +269,18 @@ class TestExitCodes:
         assert command("gate", unpaired, *GOOD, "--missing", "skip").code == 0
         broken = saved("broken.json", rows=LEFT_UNDONE[:1], ssim=SSIM)
         assert command("gate", broken, *GOOD, "--missing", "skip").code == 3
+
+    def test_broken_images_are_listed_with_their_reason(self, command: Command) -> None:
+        """The first ten, and all of them when asked."""
+        broken = tuple(Row(f"zz{i:02}", status="error", error=f"reason {i}") for i in range(12))
+        run = saved("run.json", rows=broken, ssim=SSIM)
+        few, all_ = (command("gate", run, *GOOD, *words).out for words in ((), ("-v",)))
+        assert "zz09   reason 9\n" in few
+        assert "… and 2 more (--verbose lists all)" in few
+        assert "zz10" not in few
+        assert "zz11   reason 11\n" in all_
+        assert " more" not in all_
+        assert command("gate", run, *GOOD, "-q").out == ""
 
     def test_a_failed_rule_wins_over_3(self, command: Command) -> None:
         assert command("gate", saved("run.json", rows=LEFT_UNDONE, ssim=SSIM), *BAD).code == 1
@@ -303,7 +326,7 @@ class TestRules:
         assert found.out.splitlines() == [
             "WARN  each ssim of im[34]: 1 of 2 images < 0.89 (worst 0.8800, by 0.0100)",
             "      faces",
-            "      im4 0.8800",
+            "      worst: im4 0.8800",
             "PASS  mean lpips 0.1000 <= 0.2 (by 0.1000)",
             "PASS  mean ssim 0.9050 >= 0.85 (by 0.0550)",
         ]
@@ -317,13 +340,30 @@ class TestRules:
         monkeypatch.chdir(below)
         found = command("gate", f"../{run}", *GOOD)
         assert found.code == 1
+        assert found.err == f"rules of {(tmp_path / 'pyproject.toml').as_posix()}\n"
         assert [line[:4] for line in found.out.splitlines() if line[:1] != " "] == ["FAIL", "PASS"]
 
     def test_a_file_that_is_named_stands_for_the_pyproject(self, command: Command, run: Path) -> None:
         Path("pyproject.toml").write_text('[tool.relight-eval]\nrequire = ["ssim >= 0.99"]')
         Path("rules.toml").write_text('require = ["ssim >= 0.9"]')
         found = command("gate", run, "--rules", "rules.toml")
-        assert (found.code, found.out) == (0, "PASS  mean ssim 0.9050 >= 0.9 (by 0.0050)\n")
+        assert found == (0, "PASS  mean ssim 0.9050 >= 0.9 (by 0.0050)\n", "")
+
+    def test_which_pyproject_is_not_said_where_it_has_no_rules_nor_with_quiet(
+        self, command: Command, run: Path
+    ) -> None:
+        Path("pyproject.toml").write_text("[tool.ruff]")
+        assert command("gate", run, *GOOD).err == ""
+        Path("pyproject.toml").write_text('[tool.relight-eval]\nrequire = ["ssim >= 0.9"]')
+        assert command("gate", run, "-q") == (0, "", "")
+
+    @pytest.mark.parametrize("name", ["rules.toml", "pyproject.toml"])
+    def test_that_no_parser_survives(self, command: Command, run: Path, name: str) -> None:
+        for text in ("[" * 3000 + "]" * 3000, "[" + "9" * 5000 + "]"):
+            Path(name).write_text(f"[tool.relight-eval]\nrequire = {text}\n")
+            found = command("gate", run, *GOOD, *(("--rules", name) if name == "rules.toml" else ()))
+            assert (found.code, found.out) == (2, "")
+            assert f"{name}: is no TOML: " in found.err
 
     def test_unicode_and_brackets_are_shown_as_they_are(self, command: Command) -> None:
         run = saved("run.json", names=["küche/[bold]α", "küche/β"], ssim=[0.8, 0.9])
@@ -344,10 +384,16 @@ class TestBaseline:
         [
             pytest.param("ssim drop <= 0.01", [0.001, 0.002] * 4, 0, "PASS  mean ssim drop 0.0015 <= 0.01", id="pass"),
             pytest.param("ssim drop <= 0.01", [0.05, 0.04] * 4, 1, "FAIL  mean ssim drop 0.0450 > 0.01", id="fail"),
-            pytest.param("ssim drop <= 0.01", [0.0, 0.02] * 4, 0, "WARN  mean ssim drop 0.0100, cannot tell", id="?"),
+            pytest.param(
+                "ssim drop <= 0.01",
+                [0.0, 0.02] * 4,
+                0,
+                "WARN  mean ssim drop 0.0100 <= 0.01, but cannot tell: 8 images are too few for this margin (95 % int",
+                id="?",
+            ),
             pytest.param("each ssim drop <= 0.01", [0.0, 0.02] * 4, 1, "4 of 8 images > 0.01", id="each fails"),
             pytest.param("each ssim drop <= 0.03", [0.0, 0.02] * 4, 0, "all 8 images", id="each passes"),
-            pytest.param("lpips rise <= 0.01", [0.5] * 8, 0, "PASS  mean lpips rise 0 <= 0.01", id="rise"),
+            pytest.param("lpips rise <= 0.01", [0.05] * 8, 0, "PASS  mean lpips rise 0 <= 0.01", id="rise"),
         ],
     )
     def test_drop_and_rise(
@@ -362,7 +408,65 @@ class TestBaseline:
         words = ("gate", run, "--baseline", dropped([0.0, 0.02] * 4), "--require", "ssim drop <= 0.01")
         assert command(*words).code == 0
         found = command(*words, "--strict")
-        assert (found.code, "FAIL  mean ssim drop 0.0100, cannot tell: 8 images are too few" in found.out) == (1, True)
+        said = (
+            "FAIL  mean ssim drop 0.0100 <= 0.01, but cannot tell: 8 images are too few for this margin (95 % interval"
+        )
+        assert (found.code, said in found.out) == (1, True)
+
+    @pytest.mark.parametrize("words", [(), ("--strict",)], ids=["", "strict"])
+    def test_few_images_all_beyond_the_margin_fail(self, command: Command, words: tuple[str, ...]) -> None:
+        run = saved("run.json", ssim=[0.8, 0.7, 0.6])
+        saved("main.json", ssim=[0.85, 0.75, 0.65])
+        found = command("gate", run, "--baseline", "main.json", "--require", "ssim drop <= 0.01", *words)
+        assert found.code == 1
+        assert "FAIL  mean ssim drop 0.0500 > 0.01 (by 0.0400; all 3 images > 0.01)\n" in found.out
+
+    def test_the_mean_drop_of_each_group(self, command: Command) -> None:
+        run = saved("run.json", names=LIT, ssim=[0.9] * 8)
+        saved("main.json", names=LIT, ssim=[0.95, 0.85] * 2 + [0.93, 0.91] * 2)
+        words = ("gate", run, "--baseline", "main.json", "--require", "each scene ssim drop <= 0.01")
+        refused = command(*words)
+        assert (refused.code, "--group PATTERN says what a group is" in refused.err) == (2, True)
+        found = command(*words, "--group", SCENES)
+        assert found.code == 1
+        assert "FAIL  each scene mean ssim drop: 1 of 2 scene groups > 0.01 (worst 0.0200, by 0.0100)\n" in found.out
+        assert "      worst: roof 0.0200\n" in found.out
+
+    def test_its_groups_are_taken_where_neither_the_run_nor_the_call_has_any(self, command: Command) -> None:
+        by_light = r"_(?P<light>\d)"
+        saved("plain.json", names=LIT, ssim=SSIM)
+        saved("lit.json", names=LIT, group=by_light, ssim=SSIM)
+        saved("main.json", names=LIT, group=SCENES, ssim=SSIM)
+        words = ("--baseline", "main.json", "--json", "out.json", "--require")
+
+        def group(*call: str) -> str | None:
+            found = command("gate", *call)
+            assert found.code == 0, found.err
+            return json.loads(Path("out.json").read_text())["group"]
+
+        assert group("plain.json", *words, "each scene ssim drop <= 0.01") == SCENES
+        assert group("lit.json", *words, "each light ssim drop <= 0.01") == by_light
+        assert group("lit.json", *words, "each scene ssim drop <= 0.01", "--group", SCENES) == SCENES
+        assert group("plain.json", *words, "each light ssim drop <= 0.01", "--group", by_light) == by_light
+        saved("main.json", names=LIT, ssim=SSIM)
+        assert group("plain.json", *words, "ssim drop <= 0.01") is None
+
+    def test_its_groups_are_taken_for_folders(self, command: Command, folders: tuple[Path, Path]) -> None:
+        words = ("gate", *folders, *FAST, "--baseline", "main.json")
+        assert command(*words, "--update-baseline", "--group", r"(?P<scene>im\d)").code == 0
+        found = command(*words, "--require", "each scene psnr drop <= 0.01")
+        assert (found.code, "all 4 scene groups" in found.out) == (0, True)
+        found = command(*words, "--require", "each half psnr drop <= 0.01", "--group", "im(?P<half>[01]|[23])")
+        assert (found.code, "all 4 half groups" in found.out) == (0, True)
+
+    @pytest.mark.parametrize(("rule", "code"), [("ssim drop <= 0.01", 0), ("vgg19 rise <= 0.01", 2)])
+    def test_precision_is_a_matter_of_vgg19_alone(self, command: Command, rule: str, code: int) -> None:
+        for name, precision in (("run.json", "exact"), ("main.json", "fast")):
+            saved(name, signature=SIGNATURE | {"precision": precision}, ssim=SSIM, vgg19=LPIPS)
+        found = command("gate", "run.json", "--baseline", "main.json", "--require", rule)
+        assert found.code == code
+        assert ("precision is exact in this run but fast in the baseline" in found.err) == (code == 2)
+        assert "WARNING" not in found.out
 
     def test_seed_and_groups_make_the_interval(self, command: Command) -> None:
         run = saved("run.json", names=LIT, ssim=SSIM)
@@ -379,6 +483,40 @@ class TestBaseline:
         assert found.code == 1
         assert found.out.startswith("FAIL  1 of 3 images of the baseline are gone")
         assert "a; 1 new: d\n" in found.out
+
+    @pytest.mark.parametrize("words", [(), ("-v",)], ids=["", "verbose"])
+    def test_how_to_accept_that_images_are_gone_is_said_and_with_verbose_all_of_them(
+        self, command: Command, words: tuple[str, ...]
+    ) -> None:
+        saved("main.json", names=list("abcdefgh"), ssim=[0.9] * 8)
+        found = command("gate", saved("run.json", names=["h"], ssim=[0.9]), "--baseline", "main.json", *GOOD, *words)
+        gone = "7 of 8 images of the baseline are gone, or were not scored: a, b, c, d, e and 2 more"
+        assert found.code == 1
+        assert found.out.splitlines() == [
+            f"FAIL  {gone}",
+            "      if that is meant, accept it with --update-baseline",
+            *(["      gone: a, b, c, d, e, f, g"] if words else []),
+            "PASS  mean ssim 0.9000 >= 0.85 (by 0.0500)",
+        ]
+
+    @pytest.mark.parametrize(
+        ("old", "new", "message"),
+        [
+            pytest.param(
+                '"ssim": 0.92', '"ssim": 1.92', "image 'im2': ssim is 1.92; it can only be -1 to 1", id="high"
+            ),
+            pytest.param('"better": "higher"', '"better": "lower"', "column 'ssim' is not as this", id="flipped"),
+            pytest.param('"ssim": 0.92', '"lpips": 0.1', "image 'im2' has status ok, but no score of ssim", id="lacks"),
+        ],
+    )
+    def test_that_was_tampered_with(self, command: Command, run: Path, old: str, new: str, message: str) -> None:
+        main = dropped([0.0] * 8)
+        text = main.read_text()
+        assert text.count(old) >= 1
+        main.write_text(text.replace(old, new, 1))
+        found = command("gate", run, "--baseline", main, "--require", "ssim drop <= 0.01")
+        assert (found.code, found.out) == (2, "")
+        assert message in found.err
 
     def test_other_protocol_is_refused_with_what_differs_unless_forced(self, command: Command, run: Path) -> None:
         saved("main.json", signature=SIGNATURE | {"ssim": "zero-padded"}, ssim=SSIM)
@@ -504,13 +642,19 @@ class TestUpdateBaseline:
         assert command("gate", run, "--baseline", "main.json", "--update-baseline").code == 0
 
     @pytest.mark.parametrize(
-        ("words", "environment", "rows", "message"),
+        ("words", "environment", "rows", "code", "message"),
         [
-            pytest.param(GOOD, {"CI": "true"}, (), "refused in CI", id="in CI"),
-            pytest.param(BAD, {}, (), "a rule failed, or not every pair was scored", id="a rule failed"),
-            pytest.param(GOOD, {}, LEFT_UNDONE[:1], "a rule failed, or not every pair was scored", id="not scored"),
-            pytest.param(GOOD, {}, LEFT_UNDONE[1:], "a rule failed, or not every pair was scored", id="no partner"),
-            pytest.param((*BAD, "--report-only"), {}, (), "a rule failed", id="report only"),
+            pytest.param(GOOD, {"CI": "true"}, (), 2, "refused in CI", id="in CI"),
+            pytest.param(BAD, {}, (), 1, f"{NOT_WRITTEN} a rule failed; {MEND}", id="a rule failed"),
+            pytest.param(BAD, {}, LEFT_UNDONE, 1, f"{NOT_WRITTEN} a rule failed; {MEND}", id="a rule wins"),
+            pytest.param(
+                GOOD, {}, LEFT_UNDONE[:1], 3, f"{NOT_WRITTEN} not every image was scored; {MEND}", id="not scored"
+            ),
+            pytest.param(
+                GOOD, {}, LEFT_UNDONE[1:], 3, f"{NOT_WRITTEN} not every image was scored; {MEND}", id="no partner"
+            ),
+            pytest.param((*BAD, "--report-only"), {}, (), 1, f"{NOT_WRITTEN} a rule failed; {MEND}", id="report only"),
+            pytest.param((*BAD, "-q"), {}, (), 1, f"{NOT_WRITTEN} a rule failed; {MEND}", id="quiet"),
         ],
     )
     def test_refused_unless_forced(
@@ -519,19 +663,23 @@ class TestUpdateBaseline:
         monkeypatch: pytest.MonkeyPatch,
         words: tuple[str, ...],
         environment: dict[str, str],
-        rows: tuple[object, ...],
+        rows: tuple[Row, ...],
+        code: int,
         message: str,
     ) -> None:
-        run = saved("run.json", rows=rows, ssim=SSIM)  # type: ignore[arg-type]
+        run = saved("run.json", rows=rows, ssim=SSIM)
         old = saved("main.json", ssim=[0.5] * 8).read_bytes()
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         refused = command("gate", run, "--baseline", "main.json", "--update-baseline", *words)
-        assert refused.code == 2
+        assert refused.code == code
         assert message in " ".join(refused.err.split())
+        assert "wrote" not in refused.err
         assert Path("main.json").read_bytes() == old
         forced = command("gate", run, "--baseline", "main.json", "--update-baseline", "--force", *words)
-        assert "wrote the baseline" in forced.err
+        assert forced.code == (0 if code == 2 or "--report-only" in words else code)
+        assert ("wrote the baseline main.json\n" in forced.err) == ("-q" not in words)
+        assert "not written" not in forced.err
         assert load(Path("main.json")).values("ssim") == load(run).values("ssim")
 
     def test_files_without_partner_that_are_accepted(self, command: Command) -> None:
@@ -604,9 +752,12 @@ class TestWhatCIReads:
     ) -> None:
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", "no/summary.md")
         monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        for words, code in ((GOOD, 0), ((*GOOD, "-q"), 0)):
+            assert command("gate", run, *words)[::2] == (code, f"{CANNOT_WRITE}\n")
+        assert command("gate", saved("left.json", rows=LEFT_UNDONE, ssim=SSIM), *GOOD).code == 3
         found = command("gate", run, *BAD, "--json", "out.json", "--junit", "out.xml")
-        assert found.code == 2
-        assert "cannot write GITHUB_STEP_SUMMARY, no/summary.md: No such file or directory" in found.err
+        assert found.code == 1
+        assert found.err.splitlines()[0] == CANNOT_WRITE
         assert "FAIL  mean ssim" in found.out
         assert "::error" in found.err
         assert Path("out.json").exists()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from relight_eval import evaluate
+from relight_eval.columns import known
 from relight_eval.errors import RelightEvalError
 from relight_eval.metrics import Settings
 from relight_eval.rules import Rule, parse
@@ -179,4 +180,7 @@ def test_rules_know_their_metric() -> None:
     from relight_eval.cli.judging import metrics_of
 
     rules: list[Rule] = [parse("wssim_hl1 >= 0.1"), parse("each vgg19_relu1_1 <= 2"), parse("psnr drop <= 1")]
-    assert metrics_of(rules) == {"wssim", "vgg19", "psnr"}
+    assert metrics_of(rules, known().values()) == {"wssim", "vgg19", "psnr"}
+    assert metrics_of([], known().values()) == set()
+    own = replace(known()["psnr"], name="my_own", metric="my")  # the column says so, not how its name begins
+    assert metrics_of([parse("my_own >= 1")], [own, known()["wssim"]]) == {"my"}

@@ -175,11 +175,12 @@ class TestRules:
         )
         found = command("score", *folders, *FAST, "--rules", "rules.toml")
         assert found.code == 0
-        assert re.search(r"WARN  mean psnr of im\[12\] .* < 99 .*\n      faces\n      im2 .*, im1 ", found.out)
+        assert re.search(r"WARN  mean psnr of im\[12\] .* < 99 .*\n      faces\n      worst: im2 .*, im1 ", found.out)
 
     def test_a_pyproject_is_for_gate(self, command: Command, folders: tuple[Path, Path]) -> None:
         Path("pyproject.toml").write_text('[tool.relight-eval]\nrequire = ["psnr >= 99"]')
-        assert command("score", *folders, *FAST).code == 0
+        found = command("score", *folders, *FAST)
+        assert (found.code, "rules of" in found.err) == (0, False)
         assert command("gate", *folders, *FAST).code == 1
 
     def test_a_failed_rule_wins_over_3(self, command: Command, folders: tuple[Path, Path]) -> None:
@@ -215,6 +216,17 @@ class TestRules:
         found = command("score", *folders, *FAST, "--require", "psnr >= 99")
         assert "::error title=relight-eval::mean psnr" in found.err
         assert Path("summary.md").read_text().startswith("## relight-eval: ❌")
+
+    def test_a_step_summary_that_cannot_be_written_is_a_warning(
+        self, command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", "no/summary.md")
+        warning = "WARNING  cannot write GITHUB_STEP_SUMMARY, no/summary.md: No such file or directory\n"
+        assert command("score", *folders, *FAST, "--require", "psnr >= 10", "-q") == (0, "", warning)
+        found = command("score", *folders, *FAST, "--require", "psnr >= 99")
+        assert (found.code, warning in found.err) == (1, True)
+        assert len(records()) == 4
+        assert command("score", *folders, *FAST, "-q") == (0, "", "")
 
     def test_a_report_over_the_rules(self, command: Command, folders: tuple[Path, Path], reads: list[Path]) -> None:
         Path("rules.toml").write_text('require = ["psnr >= 9"]')

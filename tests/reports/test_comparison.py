@@ -77,8 +77,8 @@ def two() -> Comparison:
     return compare({"before": first, "after": second})
 
 
-def steps() -> Comparison:
-    """Four checkpoints over 16 images of 8 rooms: improving, but SSIM levels off; 300 and 1000 are told apart."""
+def steps(*only: str) -> Comparison:
+    """Four checkpoints over 16 images of 8 rooms, or only some of them: improving, but SSIM levels off at 300."""
     levels = {"0100": 0.0, "0200": 0.04, "0300": 0.07, "1000": 0.09}
     runs = {}
     for step, level in levels.items():
@@ -91,7 +91,7 @@ def steps() -> Comparison:
                 "ssim": [0.7 + min(level, 0.07) + (i % 3) / 100 + (-1) ** i * jitter[i] / 10 for i in range(16)],
             },
         )
-    order = ("step_0300", "step_0100", "step_1000", "step_0200")
+    order = [f"step_{step}" for step in ("0300", "0100", "1000", "0200") if step in (only or levels)]
     return compare({label: runs[label] for label in order}, step=r"_(\d+)", grouping=BY_ROOM)
 
 
@@ -107,10 +107,10 @@ TWO_RUNS = """\
 WARNING  after and before were not scored alike: device is cuda in after but cpu
 in before
 
-before      before/    9 images, 1 not in all (baseline)
-after       after/     8 images
-not in all  foyer/day
-compared               8 images
+before    before/  9 images, 1 not in all (baseline)
+after     after/   8 images
+compared           8 images
+not in all runs: foyer/day
 
 Means
 score          run        mean        from       to
@@ -139,8 +139,7 @@ machine
 The means disagree: after leads on charbonnier, psnr; before on ssim.
 after is better on charbonnier and worse on ssim than before (p < 0.05): the
 metrics disagree.
-No difference can be told on psnr: with 8 images, changes below about 0.65 dB of
-psnr do not show.
+after against before: by psnr, 1 image became identical to its target.
 
 Improvements of after against before, by charbonnier: 8 images
 image          charb.     psnr     ssim
@@ -155,9 +154,9 @@ relight-eval:0.1.0|device:cpu|interval:bootstrap,percentile,expanded,resamples=2
 """
 
 FOUR_STEPS = """\
-step_0100  out/0100/  16 images
+step_0100  out/0100/  16 images (baseline)
 step_0200  out/0200/  16 images
-step_0300  out/0300/  16 images (baseline)
+step_0300  out/0300/  16 images
 step_1000  out/1000/  16 images
 compared              16 images in 8 room groups
 
@@ -178,25 +177,25 @@ ssim ↑         step_0100   0.7094      0.7000   0.7200
                step_1000   0.7793      0.7693   0.7906
 ↑ higher is better  ↓ lower is better  * best mean  from, to: 95 % interval
 
-Changes against step_0300
-score          run          change     from       to      p  win/tie/loss
-─────────────────────────────────────────────────────────────────────────
-charbonnier ↓  step_0100   +0.0700  +0.0648  +0.0752  0.070        0/0/16
-               step_0200   +0.0300  +0.0278  +0.0323  0.070        0/0/16
-               step_1000   -0.0200  -0.0215  -0.0185  0.070        16/0/0
-psnr ↑         step_0100   -3.5000  -4.0250  -2.9750  0.070        0/0/16
-               step_0200   -1.5000  -1.7250  -1.2750  0.070        0/0/16
-               step_1000   +1.0000  +0.8500  +1.1500  0.070        16/0/0
-ssim ↑         step_0100   -0.0700  -0.0705  -0.0695  0.070        0/0/16
-               step_0200   -0.0300  -0.0302  -0.0298  0.070        0/0/16
-               step_1000  -1.0e-05  -0.0001  +0.0001  0.727         6/2/8
+Changes against step_0100
+score          run         change     from       to      p  win/tie/loss
+────────────────────────────────────────────────────────────────────────
+charbonnier ↓  step_0200  -0.0400  -0.0430  -0.0370  0.070        16/0/0
+               step_0300  -0.0700  -0.0752  -0.0648  0.070        16/0/0
+               step_1000  -0.0900  -0.0968  -0.0833  0.070        16/0/0
+psnr ↑         step_0200  +2.0000  +1.7000  +2.3000  0.070        16/0/0
+               step_0300  +3.5000  +2.9750  +4.0250  0.070        16/0/0
+               step_1000  +4.5000  +3.8250  +5.1750  0.070        16/0/0
+ssim ↑         step_0200  +0.0400  +0.0397  +0.0403  0.070        16/0/0
+               step_0300  +0.0700  +0.0695  +0.0705  0.070        16/0/0
+               step_1000  +0.0700  +0.0693  +0.0706  0.070        16/0/0
 change: paired, over 8 room groups; p: two-sided, Holm-corrected over 9 tests;
 tie: a change up to 1e-05 (0.0001 dB); `relight-eval calibrate` measures the
 noise of a machine
 
 The means disagree: step_1000 leads on charbonnier, psnr; step_0300 on ssim.
 8 room groups are too few for 9 tests: the smallest possible p is above 0.05; it
-takes 9.
+takes 9, or fewer tests (-m, or fewer runs).
 
 Trend over 4 steps, 100 to 1000
 score          trend  best at  now
@@ -206,30 +205,29 @@ psnr ↑         ▁▄▆█      1000  still improving
 ssim ↑         ▁▅██       300  levelled off since 300
 
 Changes of step_1000 by room, worst charbonnier first
-room                                images   charb.     psnr     ssim
-─────────────────────────────────────────────────────────────────────
-foyer                                    2  -0.0192  +0.9200  -0.0001
-bath                                     2  -0.0196  +0.9600  +0.0001
-garage                                   2  -0.0196  +0.9600  -0.0001
-cellar                                   2  -0.0200  +1.0000  +0.0001
-hall                                     2  -0.0200  +1.0000  -0.0001
+room    images   charb.     psnr     ssim
+─────────────────────────────────────────
+foyer        2  -0.0864  +4.1400  +0.0697
+bath         2  -0.0882  +4.3200  +0.0704
+garage       2  -0.0882  +4.3200  +0.0697
+cellar       2  -0.0900  +4.5000  +0.0704
+hall         2  -0.0900  +4.5000  +0.0697
 … and 3 more (--verbose lists all)
 
-Changes of step_1000 by light, worst
-charbonnier first
-light  images   charb.     psnr      ssim
-─────────────────────────────────────────
-night       8  -0.0199  +0.9900  -1.0e-05
-day         8  -0.0201  +1.0100  -1.0e-05
+Changes of step_1000 by light, worst charbonnier first
+light  images   charb.     psnr     ssim
+────────────────────────────────────────
+night       8  -0.0895  +4.4550  +0.0700
+day         8  -0.0905  +4.5450  +0.0700
 
-Improvements of step_1000 against step_0300, by charbonnier: 16 images
+Improvements of step_1000 against step_0100, by charbonnier: 16 images
 image          charb.     psnr     ssim
 ───────────────────────────────────────
-attic/day     -0.0215  +1.1500  -0.0001
-den/night     -0.0213  +1.1300  +0.0001
-kitchen/day   -0.0211  +1.1100  -0.0001
-cellar/night  -0.0209  +1.0900  +0.0001
-hall/day      -0.0207  +1.0700  -0.0001
+attic/day     -0.0968  +5.1750  +0.0693
+den/night     -0.0959  +5.0850  +0.0706
+kitchen/day   -0.0950  +4.9950  +0.0695
+cellar/night  -0.0940  +4.9050  +0.0704
+hall/day      -0.0931  +4.8150  +0.0697
 
 (groups and images of step_1000 only; --verbose shows those of all runs)
 
@@ -245,7 +243,7 @@ MARKDOWN = """\
 
 - The means disagree: after leads on charbonnier, psnr; before on ssim.
 - after is better on charbonnier and worse on ssim than before (p \\< 0.05): the metrics disagree.
-- No difference can be told on psnr: with 8 images, changes below about 0.65 dB of psnr do not show.
+- after against before: by psnr, 1 image became identical to its target.
 
 | mean | before | after |
 |---|---|---|
@@ -277,6 +275,14 @@ Improvements of after against before, by charbonnier: 8 images
 | bath/day | -0.0120 | +0.3000 | -0.0300 |
 | attic/night | -0.0110 | -0.2000 | -0.0200 |
 | attic/day | -0.0100 | +0.1000 | – |
+
+<details><summary>Signature</summary>
+
+```text
+relight-eval:0.1.0|device:cpu|interval:bootstrap,percentile,expanded,resamples=2000,seed=0
+```
+
+</details>
 """  # noqa: E501
 
 TRENDS = """\
@@ -311,8 +317,8 @@ def test_markdown_of_steps_has_the_trends() -> None:
 
 def test_verbose_shows_all_runs_columns_and_images() -> None:
     text = shown(steps(), every=True)
-    for label in ("step_0100", "step_0200", "step_1000"):
-        assert "against step_0300, by charbonnier: 16 images\n" in text.partition(f"of {label}")[2]
+    for label in ("step_0200", "step_0300", "step_1000"):
+        assert "against step_0100, by charbonnier: 16 images\n" in text.partition(f"of {label}")[2]
     assert "more" not in text
     assert "only;" not in text
     assert text.count("kitchen/night") == 3
@@ -320,12 +326,74 @@ def test_verbose_shows_all_runs_columns_and_images() -> None:
 
 
 def test_images_are_sorted_by_the_column_asked_for() -> None:
-    lines = shown(steps(), by=2).splitlines()
+    lines = shown(steps("1000", "0300"), by=2).splitlines()
     assert "Changes of step_1000 by room, worst ssim first" in lines
     start = lines.index("Regressions of step_1000 against step_0300, by ssim: 8 images")
     changes = [float(line.split()[-1]) for line in lines[start + 3 : start + 8]]
     assert changes == sorted(changes)
     assert not any(line.startswith(("Improvements", "Regressions")) and "charb" in line for line in lines)
+
+
+TREND = "A trend needs three steps."
+
+
+def test_two_steps_say_what_a_trend_needs() -> None:
+    lines = shown(steps("1000", "0300")).splitlines()
+    assert TREND in lines
+    assert not any(line.startswith("Trend over") for line in lines)
+    assert "step_0300  out/0300/  16 images (baseline)" in lines
+    assert "ssim ↑         -1.0e-05  -0.0001  +0.0001  0.727         6/2/8" in lines
+
+
+@pytest.mark.parametrize("make", [two, steps], ids=["without-steps", "enough-steps"])
+def test_nothing_is_said_of_a_trend_where_there_is_one_or_none_was_asked_for(make: Callable[[], Comparison]) -> None:
+    assert TREND not in shown(make())
+
+
+def test_three_steps_without_a_mean_do_not_say_that_they_are_too_few() -> None:
+    images = IMAGES[:3]
+    first, *rest = (scored(f"s{i}", {"psnr": [math.inf if i == 1 else 20.0] * 3}, images) for i in (1, 2, 3))
+    text = shown(compare({f"s{i}": run for i, run in enumerate((first, *rest), 1)}, step=r"(\d)"))
+    assert TREND not in text
+    assert "Trend over" not in text
+
+
+def partial(left_out: int) -> Comparison:
+    """Two runs, the second without the last images."""
+    scores = {"ssim": [0.5] * 16}
+    images = IMAGES[: 16 - left_out]
+    return compare({"a": scored("a", scores), "b": scored("b", scores, images)}, metrics=["ssim"])
+
+
+def test_images_that_not_all_runs_have_stand_on_a_line_beneath_the_runs() -> None:
+    lines = shown(partial(6)).splitlines()
+    assert lines[:6] == [
+        "a         a/  16 images, 6 not in all (baseline)",
+        "b         b/  10 images",
+        "compared      10 images",
+        "not in all runs: garage/day, garage/night, hall/day, hall/night, kitchen/day and",
+        "1 more",
+        "",
+    ]
+    text = shown(partial(6), every=True)
+    assert "hall/night, kitchen/day,\nkitchen/night\n\n" in text
+    assert "not in all" not in shown(partial(0))
+
+
+def test_the_titles_of_groups_and_what_was_left_out_do_not_widen_the_tables() -> None:
+    lines = shown(steps()).splitlines()
+    title = lines.index("Changes of step_1000 by room, worst charbonnier first")
+    assert set(lines[title + 2]) == {"─"}
+    assert len(lines[title + 2]) == max(len(line) for line in lines[title + 3 : title + 8]) < len(lines[title])
+    assert lines[title + 8 : title + 10] == ["… and 3 more (--verbose lists all)", ""]
+
+
+def test_markdown_ends_with_the_signature_of_the_baseline() -> None:
+    runs = {label: scored(label, {"ssim": [0.5] * 8}, IMAGES[:8]) for label in "ab"}
+    runs["b"] = replace(runs["b"], signature={**SIGNATURE, "device": "cuda"})
+    parts = "relight-eval:0.1.0|device:cpu|interval:bootstrap,percentile,expanded,resamples=2000,seed=0"
+    ending = f"<details><summary>Signature</summary>\n\n```text\n{parts}\n```\n\n</details>\n"
+    assert markdown(compare(runs)).endswith(f"measures the noise of a machine\n\n{ending}")
 
 
 def test_changes_of_a_group_are_means_of_its_images() -> None:
@@ -408,7 +476,7 @@ def test_csv_has_a_line_for_each_image_run_and_column() -> None:
     assert [row["image"] for row in rows[:16]] == list(IMAGES)
     assert len(rows) == 3 * 3 * 16
     assert len({(row["image"], row["run"], row["column"]) for row in rows}) == len(rows)
-    assert "step_0300" not in {row["run"] for row in rows}
+    assert {row["run"] for row in rows} == {"step_0200", "step_0300", "step_1000"}
 
 
 def test_csv_reads_back_to_the_same_floats() -> None:
@@ -429,13 +497,14 @@ def test_csv_leaves_out_a_score_that_a_run_lacks_and_has_inf() -> None:
 
 
 def test_csv_outcomes_are_those_of_the_table() -> None:
-    found = steps()
+    found = steps("0300", "1000")
     for label, of_run in found.changes.items():
         for name, change in of_run.items():
             outcomes = [row["outcome"] for row in read(found) if (row["run"], row["column"]) == (label, name)]
             counts = tuple(outcomes.count(outcome) for outcome in ("win", "tie", "loss"))
             assert counts == (change.wins, change.ties, change.losses)
-    assert found.changes["step_1000"]["ssim"].ties == 2
+    ssim = found.changes["step_1000"]["ssim"]
+    assert (ssim.wins, ssim.ties, ssim.losses) == (6, 2, 8)
 
 
 def test_csv_keeps_names_with_line_ends_and_commas() -> None:
@@ -580,14 +649,14 @@ def grouped(rooms: int, **options: object) -> str:
 
 
 GROUPED = """\
-Means by room, worst first
+Means by room, worst first (by mean rank)
 room    images  charb.     psnr
 ───────────────────────────────
 room00       2  0.6250   9.5000
 room01       2  0.6094  10.0000
 room02       2  0.5938  11.5000
 
-Means by light, worst first
+Means by light, worst first (by mean rank)
 light  images  charb.     psnr
 ──────────────────────────────
 night       3  0.7344  10.0000

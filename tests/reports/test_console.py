@@ -9,8 +9,8 @@ import pytest
 from rich.console import Console
 
 from relight_eval.reports.console import show, worst_images
-from relight_eval.reports.numbers import number, visible
 from relight_eval.results import Results, Row
+from relight_eval.text import number, visible
 from tests.runs import COLUMNS, run
 
 EXPECTED = """\

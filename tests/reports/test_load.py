@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +18,9 @@ from relight_eval.errors import ResultsError, printable
 from relight_eval.groups import Grouping
 from relight_eval.pairs import natural_key
 from relight_eval.reports import REPORTS, load, save
-from relight_eval.results import Results, Row
+from relight_eval.results import Column, Results, Row
 from relight_eval.statistics import SEED
-from tests.runs import ROWS, VERDICTS, run
+from tests.runs import COLUMNS, ROWS, VERDICTS, run
 
 HOSTILE = (
     *('comma,"quotes"', "new\nline", "carriage\rreturn", "both\r\n", "\n", "line\u2028paragraph\u2029next\x85"),
@@ -113,11 +114,10 @@ def test_csv_comes_back_as_much_as_it_holds(results: Results, tmp_path: Path) ->
 
 @pytest.mark.parametrize("report", ["json", "csv"])
 def test_scores_come_back_to_the_same_float(report: str, tmp_path: Path) -> None:
-    values = [0.1 + 0.2, 1 / 3, 2.220446049250313e-16, -0.0, 123456.78901234567, 5e-324]
-    rows = tuple(Row(f"r{i}", scores={"ssim": value, "psnr": math.inf}) for i, value in enumerate(values))
+    values = [0.1 + 0.2, 1 / 3, 2.220446049250313e-16, 0.0, 123456.78901234567, 5e-324, math.inf]
+    rows = tuple(Row(f"r{i}", scores={"psnr": value}) for i, value in enumerate(values))
     loaded = load(saved(tmp_path, run(rows), report))
-    assert [repr(row.scores["ssim"]) for row in loaded.rows] == [repr(value) for value in values]
-    assert {row.scores["psnr"] for row in loaded.rows} == {math.inf}
+    assert [repr(row.scores["psnr"]) for row in loaded.rows] == [repr(value) for value in values]
 
 
 @pytest.mark.parametrize("report", ["json", "csv"])
@@ -415,3 +415,51 @@ def test_csv_cut_off_anywhere_is_refused_or_holds_the_lines_before(tmp_path: Pat
         lines = text[:end].removesuffix("\n").count("\n")
         assert rows[:-1] == whole[: lines - 1]
         assert replace(rows[-1], error="") == replace(whole[lines - 1], error="")
+
+
+@pytest.mark.parametrize("report", ["json", "csv"])
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        pytest.param(
+            [Row("a", scores={"ssim": 0.5, "psnr": 20.0}), Row("b", scores={"psnr": 21.0})],
+            "image 'b' has status ok, but no score of ssim",
+            id="a-score-that-was-cut-out",
+        ),
+        pytest.param(
+            [Row("a", scores={"psnr": 20.0}), Row("b")],
+            "image 'b' has status ok, but no score of psnr",
+            id="all-scores-cut-out",
+        ),
+        pytest.param([Row("a", scores={"ssim": 1.7})], "image 'a': ssim is 1.7; it can only be -1 to 1", id="too-high"),
+        pytest.param([Row("a", scores={"charbonnier": 0.0})], "charbonnier is 0; it can only be", id="too-low"),
+        pytest.param([Row("a", scores={"ssim": -math.inf})], "ssim is -inf", id="infinitely-low"),
+        pytest.param([Row("a", scores={"vgg19": math.inf})], "vgg19 is inf", id="infinite-where-nothing-is"),
+        pytest.param(
+            [Row("a", scores={"psnr": 20.0}), Row("b", status="error")], "image 'b' has status error", id="no-reason"
+        ),
+    ],
+)
+def test_what_no_run_writes_is_refused(rows: list[Row], message: str, report: str, tmp_path: Path) -> None:
+    """A score that somebody cut out, or changed by hand, must not pass a gate in silence."""
+    with pytest.raises(ResultsError, match=re.escape(message)):
+        load(saved(tmp_path, run(tuple(rows)), report))
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pytest.param(replace(COLUMNS[2], better="lower"), id="direction-flipped"),
+        pytest.param(replace(COLUMNS[2], metric="psnr"), id="of-another-metric"),
+        pytest.param(replace(COLUMNS[2], name="a\n::error::b"), id="no-word"),
+    ],
+)
+def test_a_column_that_says_other_things_than_it_must_is_refused(column: Column, tmp_path: Path) -> None:
+    results = replace(run((Row("a", scores={column.name: 0.5}),)), columns=(column,))
+    with pytest.raises(ResultsError, match="is not as this program writes it"):
+        load(saved(tmp_path, results, "json"))
+
+
+def test_a_rounding_error_beyond_the_range_is_none(tmp_path: Path) -> None:
+    rows = (Row("a", scores={"ssim": 1 + 1e-7, "charbonnier": 0.001 - 1e-9}),)
+    assert load(saved(tmp_path, run(rows), "json")).rows == rows

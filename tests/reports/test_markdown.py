@@ -19,7 +19,7 @@ EXPECTED = r"""## relight-eval: ❌ 2 of 4 rules failed, 4 pairs
 
 > ⚠️ vgg19 was left out
 
-> ⚠️ 2 pairs could not be scored in full
+> ⚠️ 2 pairs could not be scored in full: broken (out/broken.png: truncated), small (9x9 is too small for ssim (needs 11x11))
 
 > ⚠️ 2 files without partner
 

@@ -12,19 +12,19 @@ from tests.runs import VERDICTS
 
 EXPECTED = """\
 FAIL  1 of 3 images of the baseline are gone: old
-      old
+      if that is meant, accept it with --update-baseline
 PASS  mean charbonnier 0.1070 <= 0.2 (by 0.0930)
 FAIL  each ssim: 1 of 2 images < 0.75001 (worst 0.75, by 1e-05)
       seams show below 0.75
-      a 0.7500
+      worst: a 0.7500
 WARN  each psnr: 1 of 3 images < 22 (worst 21.5000, by 0.5000)
-      a 21.5000
+      worst: a 21.5000
 WARN  mean psnr drop 0.3000, cannot tell: 2 images are too few for this margin of 0.5 (an interval needs 6)
-      a 0.7000
+      worst: a 0.7000
 FAIL  each ssim drop <= 0.02: all 1 images (worst 0, by 0.0200); 1 images have no ssim any more: small
-      small
+      worst: small
 FAIL  each scene mean ssim: 1 of 2 scene groups < 0.8 (worst 0.7500, by 0.0500)
-      kitchen 0.7500
+      worst: kitchen 0.7500
 FAIL  min psnr of night/*: no image matches 'night/*', and a rule over nothing does not pass
 PASS  max psnr inf >= 20 (by inf)
 """
@@ -64,19 +64,25 @@ def test_five_are_blamed_and_all_when_asked() -> None:
 def test_names_and_reasons_are_no_control_codes() -> None:
     odd = "\x1b[31m\n\udcff"
     verdict = replace(failing({odd: 0.1}, 0.9), line=odd, reason=odd)
-    assert list(lines([verdict])) == ["FAIL  �[31m��", "      �[31m��", "      �[31m�� 0.1000"]
+    assert list(lines([verdict])) == ["FAIL  �[31m��", "      �[31m��", "      worst: �[31m�� 0.1000"]
 
 
 def test_annotations_whole() -> None:
     assert list(github_annotations(VERDICTS[:4])) == [
-        "::error title=relight-eval::1 of 3 images of the baseline are gone: old: old",
-        "::error title=relight-eval::each ssim: 1 of 2 images < 0.75001 (worst 0.75, by 1e-05): a 0.7500",
-        "::warning title=relight-eval::each psnr: 1 of 3 images < 22 (worst 21.5000, by 0.5000): a 21.5000",
+        "::error title=relight-eval::1 of 3 images of the baseline are gone: old",
+        "::error title=relight-eval::each ssim: 1 of 2 images < 0.75001 (worst 0.75, by 1e-05); worst: a 0.7500; "
+        "seams show below 0.75",
+        "::warning title=relight-eval::each psnr: 1 of 3 images < 22 (worst 21.5000, by 0.5000); worst: a 21.5000",
     ]
 
 
 def test_an_annotation_is_one_line_whatever_the_names() -> None:
     verdict = replace(failing({"a\r\nb\n::error::c 100%\udcff": 0.1}, 0.9), line="50%")
     assert list(github_annotations([verdict])) == [
-        r"::error title=relight-eval::50%25: a%0D%0Ab%0A::error::c 100%25\udcff 0.1000"
+        r"::error title=relight-eval::50%25; worst: a%0D%0Ab%0A::error::c 100%25\udcff 0.1000"
     ]
+
+
+def test_who_is_gone_is_named_in_full_only_when_asked() -> None:
+    assert not any("gone: old" in line for line in list(lines(VERDICTS[:1]))[1:])
+    assert "      gone: old" in lines(VERDICTS[:1], every=True)
