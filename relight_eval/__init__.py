@@ -5,7 +5,8 @@ The map of the house, lower rooms first; a room imports only what stands lower.
     statistics, errors, files            numbers in, numbers out; what can be mended; writing whole files
     downloads, groups                    an address to a verified file; which images belong together
     images, pairs, weights, results      files to tensors, folders to pairs, VGG19, what a run found
-    columns, rules, noise                every score column described; bounds on them; how much they move by themselves
+    columns, rules, noise, common        every score column described; bounds on them; how much they move by
+                                         themselves; what several runs have in common
     metrics, gates, comparison           what is measured; what rules say of a run; which run is better
     engines, reports                     who does the work; how it is told
     evaluate, losses                     whole runs; the training side over the same functions

@@ -13,7 +13,7 @@ HOUSE = Path(relight_eval.__file__).parent
 FLOORS = {
     "errors": 0, "files": 0, "statistics": 0, "text": 0, "downloads": 0.5, "groups": 0.5,
     "images": 1, "pairs": 1, "results": 1, "weights": 1,
-    "columns": 1.5, "rules": 1.7, "noise": 1.7,
+    "columns": 1.5, "rules": 1.7, "noise": 1.7, "common": 1.7,
     "metrics": 2, "gates": 2, "comparison": 2,
     "engines": 3, "reports": 3,
     "evaluate": 4, "losses": 4,

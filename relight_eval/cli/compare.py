@@ -24,7 +24,8 @@ Runs = Annotated[
     list[str],
     typer.Argument(
         metavar="RUN...",
-        help="Saved results (.json, .csv) or folders of predictions; NAME=PATH names a run. The first is the baseline.",
+        help="Saved results (.json, .csv) or folders of predictions; NAME=PATH names a run. The first is the baseline, "
+        "with --step the earliest.",
         show_default=False,
     ),
 ]
@@ -100,7 +101,7 @@ def compare(
 
 def _metrics(scoring: Scoring, places: dict[str, Path], results: dict[str, Results]) -> list[str] | None:
     """The metrics to compare: those of -m, or where folders stand beside saved runs, what all have; None for all."""
-    from relight_eval.comparison import scored_metrics
+    from relight_eval.common import scored_metrics
 
     if scoring.chosen is not None:
         return [name for name in scoring.chosen.replace(" ", "").split(",") if name] or [""]
@@ -152,7 +153,8 @@ def _results(
     quiet: bool,
 ) -> dict[str, Results]:
     """The results of every run, in order: read, or scored together."""
-    from relight_eval.comparison import scored_metrics, sorted_by, steps, unlike
+    from relight_eval.common import scored_metrics, steps, unlike
+    from relight_eval.comparison import sorted_by
     from relight_eval.reports import load
 
     folders = {label: path for label, path in places.items() if path.is_dir()}

@@ -146,7 +146,7 @@ class _Asked:
 
     def unlike(self, results: Results) -> list[str]:
         """What must be said when the baseline was scored in another way; ResultsError where that matters."""
-        from relight_eval.comparison import unlike
+        from relight_eval.common import unlike
 
         if self.baseline is None:
             return []
