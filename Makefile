@@ -18,7 +18,7 @@ lint: .venv/installed-dev  ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/installed  ## measure time and memory against the bars, half an hour, write bench.json
+bench: .venv/installed  ## measure time and memory against the bars, forty minutes, write bench.json
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m tests.benchmarks.bench --json bench.json
 
