@@ -127,15 +127,7 @@ def evaluate_runs(
     ).resampled(grouping, seed)
     if check:
         check(empty)
-    todo = _by_target(pairings.values())
-    rows: dict[Pair, Row] = {}
-    told: list[str] = []
-    if progress:
-        progress("pairs", 0, len(todo))
-    for done, row in enumerate(ENGINES["local"](todo, scorable, settings, options, told.append), start=1):
-        rows[Pair(row.name, Path(row.prediction), Path(row.target))] = row
-        if progress:
-            progress("pairs", done, len(todo))
+    rows, told = _scored(_by_target(pairings.values()), scorable, settings, options, progress)
     seconds = time.perf_counter() - started
 
     def results(label: str, pairing: Pairing) -> Results:
@@ -151,6 +143,21 @@ def evaluate_runs(
         )
 
     return {label: results(label, pairing) for label, pairing in pairings.items()}
+
+
+def _scored(
+    todo: list[Pair], metrics: tuple[str, ...], settings: Settings, options: Options, progress: Progress | None
+) -> tuple[dict[Pair, Row], list[str]]:
+    """The row of every pair, and what the engine had to say."""
+    rows: dict[Pair, Row] = {}
+    told: list[str] = []
+    if progress:
+        progress("pairs", 0, len(todo))
+    for done, row in enumerate(ENGINES["local"](todo, metrics, settings, options, told.append), start=1):
+        rows[Pair(row.name, Path(row.prediction), Path(row.target))] = row
+        if progress:
+            progress("pairs", done, len(todo))
+    return rows, told
 
 
 def _by_target(pairings: Iterable[Pairing]) -> list[Pair]:
