@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -65,6 +66,16 @@ def _of_column(runs: Mapping[str, Results], column: str) -> ColumnNoise | None:
 def file_beside(baseline: Path) -> Path:
     """Where the noise of a baseline is kept: main.json has main.noise.json."""
     return baseline.with_suffix(".noise.json")
+
+
+def of_file(named: Path | None, baseline: Path | None) -> tuple[dict[str, float], str]:
+    """The margins of the file that was named, or else of that beside the baseline, and its path; nothing where none is.
+
+    Raises ResultsError for a file that `load` refuses.
+    """
+    if named is None and baseline is not None and os.path.isfile(baseline) and os.path.exists(file_beside(baseline)):
+        named = file_beside(baseline)
+    return (load(named).margins, shown(named)) if named else ({}, "")
 
 
 def render(noise: Noise) -> str:

@@ -50,6 +50,11 @@ class Column:
     unit: str = ""
 
     @property
+    def short(self) -> str:
+        """The name where a table has little room."""
+        return self.name.replace("charbonnier", "charb.")
+
+    @property
     def arrow(self) -> str:
         return "↑" if self.better == "higher" else "↓"
 

@@ -13,7 +13,7 @@ from relight_eval.cli import exit_codes, options
 from relight_eval.cli.judging import append_summary
 from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk
 from relight_eval.cli.scoring import Scoring, require_scored, with_scoring
-from relight_eval.errors import ReportError, ResultsError, UsageError, shown
+from relight_eval.errors import ReportError, ResultsError, UsageError
 
 if TYPE_CHECKING:
     from relight_eval.comparison import Comparison
@@ -74,13 +74,14 @@ def compare(
     """
     from relight_eval import comparison
     from relight_eval.groups import Grouping
+    from relight_eval.noise import of_file
 
     places = _places(runs)
     files = require_places({"csv": csv, "json": json, "markdown": markdown}, read=[*places.values(), noise])
     if step == "":
         raise UsageError('--step "" is no pattern; write one that finds the training step, such as "(\\d+)$"')
     grouping = Grouping(group) if group is not None else None
-    margins, source = _noise(noise, next(iter(places.values())))
+    margins, source = of_file(noise, next(iter(places.values())))
     results = _results(places, target, scoring, grouping, seed, by, step, force, quiet)
     first = next(iter(results.values()))
     found = comparison.compare(
@@ -130,15 +131,6 @@ def _places(runs: list[str]) -> dict[str, Path]:
         if labels.count(label) > 1:
             raise UsageError(f"two runs are called {label}; name them, as in before={named[0][1]}")
     return dict(zip(labels, (path for _, path in named), strict=True))
-
-
-def _noise(path: Path | None, baseline: Path) -> tuple[dict[str, float], str]:
-    """The tie margins, and where they were measured; of the file that was named, or of that beside the first run."""
-    from relight_eval.noise import file_beside, load
-
-    if path is None and baseline.is_file() and os.path.exists(file_beside(baseline)):
-        path = file_beside(baseline)
-    return (load(path).margins, shown(path)) if path else ({}, "")
 
 
 def _results(

@@ -82,6 +82,7 @@ def gate(
     """
     from relight_eval import gates
     from relight_eval.groups import Grouping
+    from relight_eval.noise import of_file
 
     _require_usable(run, target, baseline, update_baseline, noise, force)
     files = require_places(
@@ -96,7 +97,7 @@ def gate(
         seed=seed,
         force=force,
     )
-    margins = _noise(noise, baseline) if asked.baseline else {}
+    margins = of_file(noise, baseline)[0] if asked.baseline else {}
     results = (
         _scored(asked, scoring, run, target, all_metrics=update_baseline, quiet=quiet)
         if os.path.isdir(run) or target
@@ -228,15 +229,6 @@ def _baseline(path: Path | None) -> Results | None:
     if not os.path.exists(path):
         raise ResultsError(f"there is no baseline {path}; write it with --update-baseline, look at it, and commit it")
     return load(path)
-
-
-def _noise(path: Path | None, baseline: Path | None) -> dict[str, float]:
-    """The noise of the columns: of the file that was named, or of that beside the baseline."""
-    from relight_eval.noise import file_beside, load
-
-    if path is None and baseline is not None and os.path.exists(file_beside(baseline)):
-        path = file_beside(baseline)
-    return load(path).margins if path else {}
 
 
 def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool) -> None:

@@ -163,7 +163,7 @@ def _groups(comparison: Comparison, name: str, runs: Sequence[str], most: int | 
         table.add_column("run", overflow="fold", max_width=16)
     table.add_column("images", justify="right")
     for column in comparison.main:
-        table.add_column(column.name.replace("charbonnier", "charb."), justify="right", no_wrap=True)
+        table.add_column(column.short, justify="right", no_wrap=True)
     for label, value, count, means in rows[:most]:
         head = [visible(value), *([visible(label)] if len(runs) > 1 else []), str(count)]
         table.add_row(*map(Text, head), *(signed(means[column.name]) for column in comparison.main))
@@ -207,11 +207,11 @@ def moved(comparison: Comparison, label: str) -> Iterator[tuple[str, list[str]]]
 
 
 def _image_table(comparison: Comparison, label: str, images: Sequence[str]) -> Table:
-    changes = {column.name: comparison.per_image(label, column) for column in comparison.main}
+    changes = {column.short: comparison.per_image(label, column) for column in comparison.main}
     table = plain_table()
     table.add_column("image", overflow="fold")
     for name in changes:
-        table.add_column(name.replace("charbonnier", "charb."), justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True)
     for image in images:
         table.add_row(Text(visible(image)), *(signed(of.get(image, math.nan)) for of in changes.values()))
     return table

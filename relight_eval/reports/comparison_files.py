@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import csv as csv_files
-import json as json_files
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
 from relight_eval.comparison import Comparison, improvement, trends, words
-from relight_eval.errors import printable
 from relight_eval.reports import markdown as marked
 from relight_eval.reports.comparison import change_cells, legend, moved, partly, signed
 from relight_eval.reports.csv import Lines
-from relight_eval.reports.json import SURROGATE, finite
+from relight_eval.reports.json import dumped, finite
 from relight_eval.results import FORMAT, Column
 from relight_eval.text import counted, number, some
 
@@ -69,8 +67,7 @@ def json(comparison: Comparison) -> str:
             for trend in trends(comparison)
         ],
     }
-    text = json_files.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return SURROGATE.sub(lambda half: "\\" + printable(half[0]), text)  # as in the JSON of a run
+    return dumped(document)
 
 
 def _run_in_json(comparison: Comparison, label: str) -> dict[str, Any]:

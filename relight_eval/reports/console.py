@@ -154,7 +154,7 @@ def _worst(results: Results) -> Table:
     table = plain_table("Worst images")
     table.add_column("image", overflow="fold")
     for column in main:
-        table.add_column(column.name.replace("charbonnier", "charb."), justify="right", no_wrap=True)
+        table.add_column(column.short, justify="right", no_wrap=True)
     for name in names:
         scores = [results.values(column.name).get(name) for column in main]
         table.add_row(Text(visible(name)), *("" if score is None else number(score) for score in scores))
@@ -187,7 +187,7 @@ def _groups(results: Results, name: str, most: int | None) -> Group:
     table.add_column(name, overflow="fold")
     table.add_column("images", justify="right")
     for column in main:
-        table.add_column(column.name.replace("charbonnier", "charb."), justify="right", no_wrap=True)
+        table.add_column(column.short, justify="right", no_wrap=True)
     for label in ranked[:most]:
         scores = [values[column].get(label) for column in main]
         cells = ["" if score is None else number(score) for score in scores]

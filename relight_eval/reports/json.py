@@ -41,8 +41,13 @@ def render(results: Results) -> str:
         "unpaired": [_unpaired(row) for row in results.unpaired],
         "verdicts": [_verdict(verdict) for verdict in results.verdicts],
     }
+    return dumped(document)
+
+
+def dumped(document: dict[str, Any]) -> str:
+    """The document as strict JSON; a byte of a name that is not UTF-8 is a text with `\\udcff` in it, as in the CSV."""
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    return SURROGATE.sub(lambda half: "\\" + printable(half[0]), text)  # a text with `\udcff` in it, as in the CSV
+    return SURROGATE.sub(lambda half: "\\" + printable(half[0]), text)
 
 
 def _column(column: Column) -> dict[str, Any]:
