@@ -18,11 +18,14 @@ Traps         Dark images: an all-black prediction scores well where the target
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor
 
 from relight_eval import columns
-from relight_eval.metrics.metric import Batch, Metric, require_same_shape
-from relight_eval.metrics.pieces import in_pieces, summed, total, white
+from relight_eval.metrics.metric import Batch, Map, Metric, require_same_shape
+from relight_eval.metrics.pieces import in_pieces, summed, total, white, working_dtype
 
 EPS = 1e-3
 
@@ -37,11 +40,23 @@ def charbonnier(prediction: Tensor, target: Tensor, *, eps: float = EPS) -> Tens
     floor = eps * white(prediction)
 
     def excess(p: Tensor, t: Tensor, top: int) -> Tensor:
-        # over eps: so that identical images give eps to the last digit
-        return total(((p - t).square() + floor**2).sqrt() - floor)
+        return total(_excess(p, t, floor))
 
     mean = summed(in_pieces(excess, prediction, target))[:, 0] / prediction[0].numel()
     return mean / white(prediction) + eps
+
+
+def _excess(p: Tensor, t: Tensor, floor: float) -> Tensor:
+    """sqrt(d² + floor²) over the floor: so that identical images give eps to the last digit."""
+    return ((p - t).square() + floor**2).sqrt() - floor
+
+
+@torch.no_grad()
+def charbonnier_map(prediction: Tensor, target: Tensor, *, eps: float = EPS) -> Tensor:
+    """Mean of sqrt(d² + eps²) over the channels of each pixel: (N, H, W) float32. Arguments as `charbonnier`."""
+    require_same_shape(prediction, target)
+    p, t = (image.to(working_dtype(image)) for image in (prediction, target))
+    return (_excess(p, t, eps * white(prediction)).mean(dim=1) / white(prediction) + eps).float()
 
 
 def protocol(eps: float) -> str:
@@ -52,4 +67,11 @@ def metric(eps: float) -> Metric:
     def score(batch: Batch) -> Tensor:
         return charbonnier(batch.prediction, batch.target, eps=eps)[:, None]
 
-    return Metric("charbonnier", columns.charbonnier(eps), score)
+    def maps(batch: Batch) -> dict[str, Map]:
+        return {"charbonnier": Map(charbonnier_map(batch.prediction, batch.target, eps=eps))}
+
+    def combined(values: Mapping[str, Tensor]) -> Tensor:
+        rounded = torch.tensor(eps, dtype=torch.float32).item()  # as the map has it: identical images give eps here too
+        return (values["charbonnier"] - rounded + eps)[:, None]
+
+    return Metric("charbonnier", columns.charbonnier(eps), score, maps=maps, combined=combined)

@@ -6,10 +6,10 @@ that computes it, and its protocol; its columns are in `columns`. `metrics/__ini
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,14 +24,27 @@ class Batch:
     """Pairs of one size: `prediction` and `target`, each (N, 3, H, W) sRGB, float in [0, 1] or uint8 as stored.
 
     Of `runs` pairs that follow each other the targets are one and the same. A metric need not mind; it may ask
-    `by_target`, and compute what it needs of a target once.
+    `by_target`, and compute what it needs of a target once. `input` is what was relit, like the target, and `mask`
+    what counts, (N, H, W) bool with something inside; None where there is none.
     """
 
-    def __init__(self, prediction: Tensor, target: Tensor, *, runs: int = 1) -> None:
+    def __init__(
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        *,
+        runs: int = 1,
+        input: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> None:
         require_same_shape(prediction, target)
+        if input is not None:
+            require_same_shape(input, target)
         self.prediction = prediction
         self.target = target
         self.runs = runs
+        self.input = input
+        self.mask = mask
         self._known: dict[object, object] = {}
 
     def once(self, function: Callable[[Tensor, Tensor], T]) -> T:
@@ -40,9 +53,30 @@ class Batch:
             self._known[function] = function(self.prediction, self.target)
         return self._known[function]  # type: ignore[return-value]
 
+    def once_of(self, function: Callable[[Batch], T]) -> T:
+        """The same of a function that minds the mask or the input."""
+        if function not in self._known:
+            self._known[function] = function(self)
+        return self._known[function]  # type: ignore[return-value]
+
     def by_target(self) -> tuple[Tensor, Tensor]:
         """The predictions of each target, (N / runs, runs, 3, H, W), and the targets, (N / runs, 3, H, W)."""
         return torch.unflatten(self.prediction, 0, (-1, self.runs)), self.target[:: self.runs]
+
+
+class Map(NamedTuple):
+    """Where a value comes from: (N, h, w), float32, whose mean over all places is that value.
+
+    A place stands for a block of 2^halvings × 2^halvings pixels of the image, an odd last row or column dropped at
+    each halving, and the first place for the block `origin` places from the border. Its value depends on `reach`
+    places more on each side: it lies inside a mask when all of these do. What lies beyond the border of the image
+    counts as inside.
+    """
+
+    values: Tensor
+    halvings: int = 0
+    reach: int = 0
+    origin: int = 0
 
 
 @dataclass(frozen=True)
@@ -50,13 +84,16 @@ class Metric:
     """A metric that is ready to score: `score(batch)` gives (N, len(columns)), one row per pair.
 
     A row depends on its pair alone. `min_side` is the smallest height and width that the metric is defined
-    for; smaller pairs are not passed to it.
+    for; smaller pairs are not passed to it. `maps(batch)` says by name where the values come from that `combined`
+    makes the row of: so are the scores of masked pairs computed. None for a metric whose `score` minds the mask.
     """
 
     name: str
     columns: tuple[Column, ...]
     score: Callable[[Batch], Tensor]
     min_side: int = 1
+    maps: Callable[[Batch], dict[str, Map]] | None = None
+    combined: Callable[[Mapping[str, Tensor]], Tensor] | None = None
 
 
 def require_same_shape(prediction: Tensor, target: Tensor) -> None:

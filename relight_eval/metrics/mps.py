@@ -16,12 +16,14 @@ Traps         Participants used scikit-image's default SSIM (7×7 uniform
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from relight_eval import columns
-from relight_eval.metrics.lpips import MIN_SIDE, lpips
-from relight_eval.metrics.metric import Batch, Metric
-from relight_eval.metrics.ssim import padded_and_valid, ssim
+from relight_eval.metrics.lpips import MIN_SIDE, lpips, lpips_map
+from relight_eval.metrics.metric import Batch, Map, Metric
+from relight_eval.metrics.ssim import padded_and_valid, padded_map, ssim, valid_map
 
 
 def mps(prediction: Tensor, target: Tensor) -> Tensor:
@@ -45,4 +47,10 @@ def metric() -> Metric:
     def score(batch: Batch) -> Tensor:
         return combined(batch.once(padded_and_valid)[1], batch.once(lpips))[:, None]
 
-    return Metric("mps", columns.mps(), score, min_side=MIN_SIDE)
+    def maps(batch: Batch) -> dict[str, Map]:
+        return {"ssim": valid_map(batch.once(padded_map)), "lpips": Map(batch.once(lpips_map))}
+
+    def of_means(values: Mapping[str, Tensor]) -> Tensor:
+        return combined(values["ssim"], values["lpips"])[:, None]
+
+    return Metric("mps", columns.mps(), score, min_side=MIN_SIDE, maps=maps, combined=of_means)

@@ -193,8 +193,17 @@ def total(values: Tensor) -> Tensor:
 
     (float32 on Apple's Metal, which has no other. Whole images in float64 take three times as long.)
     """
-    double = torch.float32 if values.device.type == "mps" else torch.float64
-    return values.sum(dim=-1).sum(dim=(1, 2), dtype=double)[:, None]
+    return values.sum(dim=-1).sum(dim=(1, 2), dtype=double(values))[:, None]
+
+
+def double(values: Tensor) -> torch.dtype:
+    """What sums are added up in: float64 where the device has it."""
+    return torch.float32 if values.device.type == "mps" else torch.float64
+
+
+def joined(pieces: list[list[Tensor]]) -> Tensor:
+    """The rows (images, …, rows, W) of each piece that `in_pieces` gave, put together: (N, …, H, W)."""
+    return torch.cat([torch.cat(of_image, dim=-2) for of_image in pieces])
 
 
 def summed(pieces: list[list[Tensor]]) -> Tensor:

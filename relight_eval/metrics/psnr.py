@@ -15,12 +15,14 @@ Traps         The mean of PSNRs is not the PSNR of the mean error. Identical
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from relight_eval import columns
-from relight_eval.metrics.metric import Batch, Metric, require_same_shape
-from relight_eval.metrics.pieces import in_pieces, summed, total, white
+from relight_eval.metrics.metric import Batch, Map, Metric, require_same_shape
+from relight_eval.metrics.pieces import in_pieces, summed, total, white, working_dtype
 
 
 def psnr(prediction: Tensor, target: Tensor) -> Tensor:
@@ -35,7 +37,19 @@ def psnr(prediction: Tensor, target: Tensor) -> Tensor:
         return total((p - t).square())
 
     mse = summed(in_pieces(squares, prediction, target))[:, 0] / prediction[0].numel()
-    return 10 * torch.log10(white(prediction) ** 2 / mse)  # (−10·log10 would make −0.0 of black against white)
+    return _decibels(mse, white(prediction))
+
+
+def _decibels(mse: Tensor, peak: float) -> Tensor:
+    return 10 * torch.log10(peak**2 / mse)  # (−10·log10 would make −0.0 of black against white)
+
+
+@torch.no_grad()
+def mse_map(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean of d² over the channels of each pixel, with d in [−1, 1]: (N, H, W) float32. Arguments as `psnr`."""
+    require_same_shape(prediction, target)
+    p, t = (image.to(working_dtype(image)) for image in (prediction, target))
+    return ((p - t).square().mean(dim=1) / white(prediction) ** 2).float()
 
 
 def protocol() -> str:
@@ -46,4 +60,10 @@ def metric() -> Metric:
     def score(batch: Batch) -> Tensor:
         return psnr(batch.prediction, batch.target)[:, None]
 
-    return Metric("psnr", columns.psnr(), score)
+    def maps(batch: Batch) -> dict[str, Map]:
+        return {"mse": Map(mse_map(batch.prediction, batch.target))}
+
+    def combined(values: Mapping[str, Tensor]) -> Tensor:
+        return _decibels(values["mse"], peak=1.0)[:, None]
+
+    return Metric("psnr", columns.psnr(), score, maps=maps, combined=combined)

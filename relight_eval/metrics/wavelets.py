@@ -10,7 +10,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 
 from relight_eval.errors import UsageError, nearest
@@ -61,6 +63,33 @@ def haar_sums(image: Tensor) -> Bands:
         rows_sum[..., 0::2] - rows_sum[..., 1::2],
         rows_difference[..., 0::2] - rows_difference[..., 1::2],
     )
+
+
+def footprint(height: int, width: int, *, wavelet: str, level: int) -> tuple[int, int]:
+    """Where the places of the bands of a level lie, and what they see, in blocks of 2^level × 2^level pixels.
+
+    The first number is the block that the first place stands for, counted from the border: that in the middle of what
+    a place sees. For Haar it is 0, for longer wavelets negative. The second is how far from its block a place sees,
+    the mirrored pixels beyond the border included: 0 for Haar.
+    """
+    overlap = _taps(wavelet) - 2  # of a place with what is beside its own two values, and with the padding
+    origin = -round(overlap / 2 * (1 - 2.0**-level))
+    reach = 0
+    for size in (height, width):
+        first = last = np.arange(size)  # pixel that a place sees, at each level
+        for _ in range(level):
+            first, last = (
+                sliding_window_view(np.pad(seen[: len(seen) // 2 * 2], overlap, mode="symmetric"), overlap + 2)[::2]
+                for seen in (first, last)
+            )
+            first, last = first.min(axis=1), last.max(axis=1)
+        blocks = np.arange(len(first)) + origin
+        reach = max(reach, (blocks - (first >> level)).max(), ((last >> level) - blocks).max())
+    return origin, int(reach)
+
+
+def _taps(wavelet: str) -> int:
+    return 2 if wavelet in HAAR else len(_library(wavelet)[0][0].flatten())
 
 
 def require_wavelet(name: str) -> None:

@@ -24,16 +24,17 @@ Traps         Flat high bands score 1: all black against all white gives
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from relight_eval import columns
-from relight_eval.metrics.metric import Batch, Metric, require_min_side, require_same_shape
-from relight_eval.metrics.pieces import in_dtype, in_pieces, summed, total, white
-from relight_eval.metrics.ssim import HALF, padded_and_valid, padded_ssim, ssim_map
-from relight_eval.metrics.wavelets import HAAR, PADDING, even, haar_sums, subbands
+from relight_eval.metrics.metric import Batch, Map, Metric, require_min_side, require_same_shape
+from relight_eval.metrics.pieces import in_dtype, in_pieces, joined, summed, total, white
+from relight_eval.metrics.ssim import HALF, padded_and_valid, padded_map, padded_ssim, ssim_map
+from relight_eval.metrics.wavelets import HAAR, PADDING, even, footprint, haar_sums, subbands
 
 WAVELET = "haar"
 LEVELS = 2
@@ -78,9 +79,7 @@ def _haar_band_ssims(prediction: Tensor, target: Tensor, levels: int) -> dict[st
         band_size = low_p[0].numel() // 4
         means = summed([[sums for sums, _, _ in of_image] for of_image in done]) / band_size
         ssims |= {f"{band}{level}": means[:, i] for i, band in enumerate(("hl", "lh", "hh"))}
-        low_p, low_t = (
-            torch.cat([torch.cat([piece[side] for piece in of_image], dim=-2) for of_image in done]) for side in (1, 2)
-        )
+        low_p, low_t = (joined([[piece[side] for piece in of_image] for of_image in done]) for side in (1, 2))
     return ssims | {f"ll{levels}": padded_ssim(low_p, low_t, scale)}
 
 
@@ -90,6 +89,26 @@ def _haar_level(p: Tensor, t: Tensor, top: int, *, scale: float) -> tuple[Tensor
     sums = [total(ssim_map(band_p, band_t, scale)) for band_p, band_t in zip(high_p, high_t, strict=True)]
     inner = slice(HALF, -HALF)
     return torch.cat(sums, dim=1), ll_p[..., inner, inner], ll_t[..., inner, inner]
+
+
+@torch.no_grad()
+def band_maps(prediction: Tensor, target: Tensor, *, wavelet: str = WAVELET, levels: int = LEVELS) -> dict[str, Map]:
+    """Zero-padded SSIM at every place of every subband, mean over the channels, by the name of the band.
+
+    Arguments as `band_ssims`. Longer wavelets have places beyond the border, which only repeat what is inside of it:
+    their `origin` is negative, and their `reach` covers all that the wavelet sees, there too. (Of the rows and columns
+    that Haar drops they see some at the border: these count as beyond it.)
+    """
+    bands_p, bands_t = (
+        subbands(in_dtype(image, torch.float64), wavelet=wavelet, levels=levels) for image in (prediction, target)
+    )
+    maps = {}
+    for band in bands_p:
+        level = int(band[2:])
+        origin, reach = footprint(*target.shape[-2:], wavelet=wavelet, level=level)
+        values = padded_map(bands_p[band], bands_t[band]).to(target.device)
+        maps[band] = Map(values, halvings=level, reach=reach + HALF, origin=origin)
+    return maps
 
 
 def wssim_loss(
@@ -105,6 +124,11 @@ def _weighted(ssims: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
     return torch.stack([weights[band] * ssims[band] for band in weights]).sum(dim=0)
 
 
+def _row(ssims: dict[str, Tensor], weights: dict[str, float]) -> Tensor:
+    """The columns of each pair, (N, 1 + bands), of the SSIMs of its bands."""
+    return torch.stack([_weighted(ssims, weights) / 2, *(ssims[band] for band in weights)], dim=1)
+
+
 def protocol(wavelet: str, levels: int, ratio: float) -> str:
     padding = "" if wavelet in HAAR else f",{PADDING}"
     return f"ynet,{wavelet}{padding},levels={levels},r={ratio:g},gaussian11,sigma=1.5,zero-padded"
@@ -116,6 +140,14 @@ def metric(wavelet: str, levels: int, ratio: float) -> Metric:
 
     def score(batch: Batch) -> Tensor:
         ssims = {"full": batch.once(padded_and_valid)[0]} | bands(batch.prediction, batch.target)
-        return torch.stack([_weighted(ssims, weights) / 2, *(ssims[band] for band in weights)], dim=1)
+        return _row(ssims, weights)
 
-    return Metric("wssim", columns.wssim(levels), score, min_side=2**levels)
+    def maps(batch: Batch) -> dict[str, Map]:
+        full = Map(batch.once(padded_map), reach=HALF)
+        found = {"full": full} | band_maps(batch.prediction, batch.target, wavelet=wavelet, levels=levels)
+        return {f"wssim_{band}": found[band] for band in weights}
+
+    def combined(values: Mapping[str, Tensor]) -> Tensor:
+        return _row({band: values[f"wssim_{band}"] for band in weights}, weights)
+
+    return Metric("wssim", columns.wssim(levels), score, min_side=2**levels, maps=maps, combined=combined)

@@ -16,6 +16,7 @@ import numpy as np
 import pywt
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy import ndimage
 
 Array = NDArray[np.float64]
 
@@ -33,14 +34,24 @@ def charbonnier(prediction: Array, target: Array, eps: float = 1e-3) -> float:
 
     Source: Yang, Chen, Kuo 2021 (S3Net); eps = 1e-3 is what its published code computes.
     """
+    return float(np.mean(charbonnier_map(prediction, target, eps)))
+
+
+def charbonnier_map(prediction: Array, target: Array, eps: float = 1e-3) -> Array:
+    """sqrt(d² + eps²) of each pixel, mean over the channels: (H, W)."""
     _require_one_shape(prediction, target)
-    return float(np.mean(np.sqrt((prediction - target) ** 2 + eps**2)))
+    return np.asarray(np.mean(np.sqrt((prediction - target) ** 2 + eps**2), axis=2))
+
+
+def mse_map(prediction: Array, target: Array) -> Array:
+    """d² of each pixel, mean over the channels: (H, W)."""
+    _require_one_shape(prediction, target)
+    return np.asarray(np.mean((prediction - target) ** 2, axis=2))
 
 
 def psnr(prediction: Array, target: Array) -> float:
     """Peak signal-to-noise ratio in dB, peak 1, over pixels and channels; inf for identical images."""
-    _require_one_shape(prediction, target)
-    mse = float(np.mean((prediction - target) ** 2))
+    mse = float(np.mean(mse_map(prediction, target)))
     return float("inf") if mse == 0 else float(-10 * np.log10(mse))
 
 
@@ -84,9 +95,14 @@ def ssim(prediction: Array, target: Array) -> float:
 
     Source: Wang et al. 2004.
     """
+    return float(np.mean(valid_ssim_map(prediction, target)))
+
+
+def valid_ssim_map(prediction: Array, target: Array) -> Array:
+    """SSIM of the windows that lie inside the image, mean over the channels: (H - 10, W - 10)."""
     _require_one_shape(prediction, target)
     channels = range(prediction.shape[2])
-    return float(np.mean([ssim_map(prediction[..., c], target[..., c]) for c in channels]))
+    return np.asarray(np.mean([ssim_map(prediction[..., c], target[..., c]) for c in channels], axis=0))
 
 
 def ssim_padded(prediction: Array, target: Array) -> float:
@@ -94,9 +110,14 @@ def ssim_padded(prediction: Array, target: Array) -> float:
 
     This is the SSIM inside W-SSIM. Source: the published code of Yang et al. 2020 (Y-net).
     """
+    return float(np.mean(padded_ssim_map(prediction, target)))
+
+
+def padded_ssim_map(prediction: Array, target: Array) -> Array:
+    """SSIM around every pixel after five zeros were put around both images, mean over the channels: (H, W)."""
     margin = WINDOW_SIZE // 2
     around = ((margin, margin), (margin, margin), (0, 0))
-    return ssim(np.pad(prediction, around), np.pad(target, around))
+    return valid_ssim_map(np.pad(prediction, around), np.pad(target, around))
 
 
 # ------------------------------------------------------------------------------------------------ W-SSIM
@@ -140,9 +161,19 @@ def wssim(
     The loss is minus the weighted sum of the zero-padded SSIM of the image and of each band, with C1 and
     C2 the same for all. Source: Yang et al. 2020 (Y-net), equation of the loss and published code.
     """
+    maps = wssim_maps(prediction, target, wavelet, levels)
+    return wssim_of_bands({name: float(np.mean(values)) for name, values in maps.items()}, levels, ratio)
+
+
+def wssim_maps(prediction: Array, target: Array, wavelet: str = "haar", levels: int = 2) -> dict[str, Array]:
+    """Zero-padded SSIM around every place of `full` and of each band, mean over the channels, by name."""
     x = {"full": prediction, **bands(prediction, wavelet, levels)}
     y = {"full": target, **bands(target, wavelet, levels)}
-    scores = {name: ssim_padded(x[name], y[name]) for name in x}
+    return {name: padded_ssim_map(x[name], y[name]) for name in x}
+
+
+def wssim_of_bands(scores: Mapping[str, float], levels: int = 2, ratio: float = 0.7) -> dict[str, float]:
+    """What `wssim` returns, of the SSIM of `full` and of each band."""
     loss = -sum(weight * scores[name] for name, weight in wssim_weights(levels, ratio).items())
     return {"wssim": -loss / 2, "loss": loss} | {f"wssim_{name}": score for name, score in scores.items()}
 
@@ -210,9 +241,24 @@ def vgg19(
     The layers weigh 1/32, 1/16, 1/8. Presets: `s3net` feeds [0, 1], `drn` [-1, 1], `imagenet` the image
     normalised by ImageNet's mean and standard deviation. Source: Wang et al. 2020 (DeepRelight), code.
     """
+    maps = vgg19_maps(prediction, target, weights, preset)
+    return vgg19_of_layers({name: float(np.mean(values)) for name, values in maps.items()})
+
+
+def vgg19_maps(
+    prediction: Array,
+    target: Array,
+    weights: Mapping[str, NDArray[np.floating]],
+    preset: str = "s3net",
+) -> dict[str, Array]:
+    """Absolute difference of the features at each place, mean over the channels, by layer."""
     _require_one_shape(prediction, target)
     x, y = (vgg19_features(VGG19_PRESETS[preset](image), weights) for image in (prediction, target))
-    layers = {name: float(np.mean(np.abs(x[name] - y[name]))) for name in VGG19_LAYER_WEIGHTS}
+    return {name: np.mean(np.abs(x[name] - y[name]), axis=0) for name in VGG19_LAYER_WEIGHTS}
+
+
+def vgg19_of_layers(layers: Mapping[str, float]) -> dict[str, float]:
+    """What `vgg19` returns, of the distance of each layer."""
     total = sum(weight * layers[name] for name, weight in VGG19_LAYER_WEIGHTS.items())
     return {"vgg19": total} | {f"vgg19_{name}": value for name, value in layers.items()}
 
@@ -261,6 +307,24 @@ def lpips(prediction: Array, target: Array) -> float:
     of length 1 over the channels. Source: Zhang et al. 2018, equation 1, and its published code (eps is
     added to the norm; the images go in as [-1, 1], shifted and scaled).
     """
+    return float(sum(np.mean(layer) for layer in lpips_layers(prediction, target)))
+
+
+def lpips_map(prediction: Array, target: Array) -> Array:
+    """LPIPS of each pixel, (H, W): each layer's map enlarged to the image, and their sum.
+
+    Bilinear between the middles of the places, beyond the outermost as there. Source: `spatial=True` of the
+    published code of Zhang et al. 2018 (torch.nn.Upsample, align_corners=False).
+    """
+    total = np.zeros(prediction.shape[:2])
+    for layer in lpips_layers(prediction, target):
+        factors = np.divide(total.shape, layer.shape)
+        total += ndimage.zoom(layer, factors, order=1, mode="nearest", grid_mode=True)
+    return total
+
+
+def lpips_layers(prediction: Array, target: Array) -> list[Array]:
+    """sum_c w_c (x_c - y_c)² at every place of the five layers, each (h, w)."""
     _require_one_shape(prediction, target)
 
     def unit_features(image: Array) -> list[Array]:
@@ -269,7 +333,7 @@ def lpips(prediction: Array, target: Array) -> float:
 
     _, channel_weights = lpips_weights()
     layers = zip(unit_features(prediction), unit_features(target), channel_weights, strict=True)
-    return float(sum(np.mean(np.tensordot(w, (x - y) ** 2, axes=1)) for x, y, w in layers))
+    return [np.tensordot(w, (x - y) ** 2, axes=1) for x, y, w in layers]
 
 
 def mps(prediction: Array, target: Array) -> float:
@@ -278,6 +342,83 @@ def mps(prediction: Array, target: Array) -> float:
     Source: AIM 2020 and NTIRE 2021 relighting challenges; SSIM is `ssim` (valid Gaussian windows).
     """
     return (ssim(prediction, target) + 1 - lpips(prediction, target)) / 2
+
+
+# ------------------------------------------------------------------------------------------------- masks
+
+
+def inside(
+    mask: NDArray[np.bool_], shape: tuple[int, int], *, halvings: int = 0, reach: int = 0, origin: int = 0
+) -> NDArray[np.bool_]:
+    """Which places of a map of this shape lie inside the mask (H, W): those around which all blocks are.
+
+    A place stands for a block of 2^halvings pixels a side, the first for the block `origin` places from the border,
+    and depends on the blocks up to `reach` places from its own. Beyond the image all is inside.
+    """
+    side = 2**halvings
+    height, width = (size // side for size in mask.shape)
+    blocks = mask[: height * side, : width * side].reshape(height, side, width, side).all(axis=(1, 3))
+    around = 64  # more than any map reaches
+    blocks = np.pad(blocks, around, constant_values=True)
+    for square in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
+        blocks = ndimage.binary_erosion(blocks, np.ones(square), border_value=1)
+    first = around + origin
+    return np.asarray(blocks[first : first + shape[0], first : first + shape[1]])
+
+
+# How many times the image was halved, how many places around a value depends on, and where the first place lies, of
+# every map but those of pixels. VGG19: relu1_1 sees 1 pixel around; relu2_1 that, 1 more and 1 place of 2 pixels, in
+# all 4; relu3_1 the 2 pixels before it, 2 places of 2 and 1 of 4, in all 10.
+GEOMETRY: dict[str, dict[str, int]] = {
+    "ssim": {"reach": 5, "origin": 5},
+    "wssim_full": {"reach": 5},
+    **{f"wssim_{band}1": {"halvings": 1, "reach": 5} for band in ("hl", "lh", "hh")},
+    **{f"wssim_{band}2": {"halvings": 2, "reach": 5} for band in ("hl", "lh", "hh", "ll")},
+    "vgg19_relu1_1": {"reach": 1},
+    "vgg19_relu2_1": {"halvings": 1, "reach": 2},
+    "vgg19_relu3_1": {"halvings": 2, "reach": 3},
+}
+
+
+def maps(
+    metric: str, prediction: Array, target: Array, weights: Mapping[str, NDArray[np.floating]]
+) -> dict[str, Array]:
+    """The maps of a metric, (h, w), by name; `weights` are those of VGG19."""
+    pair = prediction, target
+    found: dict[str, Callable[[], dict[str, Array]]] = {
+        "charbonnier": lambda: {"charbonnier": charbonnier_map(*pair)},
+        "psnr": lambda: {"mse": mse_map(*pair)},
+        "ssim": lambda: {"ssim": valid_ssim_map(*pair)},
+        "lpips": lambda: {"lpips": lpips_map(*pair)},
+        "mps": lambda: {"ssim": valid_ssim_map(*pair), "lpips": lpips_map(*pair)},
+        "wssim": lambda: {f"wssim_{band}": values for band, values in wssim_maps(*pair).items()},
+        "vgg19": lambda: {f"vgg19_{layer}": values for layer, values in vgg19_maps(*pair, weights).items()},
+    }
+    return found[metric]()
+
+
+def masked_score(
+    metric: str,
+    prediction: Array,
+    target: Array,
+    mask: NDArray[np.bool_],
+    weights: Mapping[str, NDArray[np.floating]],
+) -> dict[str, float]:
+    """The columns of a metric over the places inside the mask; nan where there is none."""
+    means = {}
+    for name, values in maps(metric, prediction, target, weights).items():
+        counted = values[inside(mask, values.shape, **GEOMETRY.get(name, {}))]
+        means[name] = float(np.mean(counted)) if counted.size else float("nan")
+    if metric == "psnr":
+        return {"psnr": float("inf") if means["mse"] == 0 else float(-10 * np.log10(means["mse"]))}
+    if metric == "mps":
+        return {"mps": (means["ssim"] + 1 - means["lpips"]) / 2}
+    if metric == "wssim":
+        columns = wssim_of_bands({name.removeprefix("wssim_"): mean for name, mean in means.items()})
+        return {name: value for name, value in columns.items() if name != "loss"}
+    if metric == "vgg19":
+        return vgg19_of_layers({name.removeprefix("vgg19_"): mean for name, mean in means.items()})
+    return means
 
 
 # ----------------------------------------------------------------------------------------------- the pair
