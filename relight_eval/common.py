@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from relight_eval.columns import REGIONS, diagnosis
 from relight_eval.errors import ResultsError, UsageError
-from relight_eval.results import ENVIRONMENT, Column, Results, Row, signature_differences
-from relight_eval.text import counted
+from relight_eval.results import ALIGNED, ENVIRONMENT, Column, Results, Row, signature_differences
+from relight_eval.text import counted, some
 
 
 def signature_warnings(runs: Mapping[str, Results], metrics: Sequence[str] | None, force: bool) -> Iterator[str]:
@@ -21,7 +22,8 @@ def signature_warnings(runs: Mapping[str, Results], metrics: Sequence[str] | Non
 
 
 def scored_metrics(run: Results) -> set[str]:
-    return {column.metric for column in run.columns if run.values(column.name)}
+    """The metrics of which a run has scores; what an alignment fitted is none."""
+    return {column.metric for column in run.columns if column.metric != "align" and run.values(column.name)}
 
 
 def unlike(run: tuple[str, Results], baseline: tuple[str, Results], metrics: set[str], *, force: bool) -> Iterator[str]:
@@ -52,17 +54,32 @@ def told(differing: Mapping[str, tuple[str, str]], ours: str, theirs: str) -> st
 
 
 def columns(runs: Mapping[str, Results], metrics: Sequence[str] | None) -> tuple[tuple[Column, ...], list[str]]:
-    """The columns to compare, and the metrics that no run has a score of."""
+    """The columns to compare, and what must be said of those that are left out.
+
+    That is what no run has, and what an option adds to a metric (--align, say) where not all runs were scored with it.
+    """
     every = {column.name: column for run in runs.values() for column in run.columns}
-    wanted = {name: column for name, column in every.items() if metrics is None or column.metric in metrics}
+    telling = {name: column for name, column in every.items() if column.better != "none"}
+    wanted = {name: column for name, column in telling.items() if metrics is None or column.metric in metrics}
     for metric in metrics or ():
         if metric not in {column.metric for column in every.values()}:
             raise UsageError(
                 f"no run has the metric {metric!r}; they have "
                 + ", ".join(dict.fromkeys(column.metric for column in every.values()))
             )
+    if not wanted:
+        of = ", ".join(metrics or sorted({column.metric for column in every.values()}))
+        raise UsageError(f"{of}: none of its columns tells how good an image is, so there is nothing to compare")
     scored = {label: {name for row in run.rows for name in row.scores} for label, run in runs.items()}
     anywhere = set().union(*scored.values())
+    of_all = set.intersection(*map(scored_metrics, runs.values()))
+    in_all = set.intersection(*scored.values())
+    added = [
+        name
+        for name, column in wanted.items()
+        if name in anywhere - in_all and column.metric in of_all and (column.optional or by_option(name))
+    ]
+    wanted = {name: column for name, column in wanted.items() if name not in added}
     for name, column in wanted.items():
         for label in runs:
             if name in anywhere and name not in scored[label]:
@@ -72,7 +89,14 @@ def columns(runs: Mapping[str, Results], metrics: Sequence[str] | None) -> tuple
                 raise ResultsError(f"{label} has no scores of {name}; score it with -m {column.metric}{instead}")
     columns = tuple(column for name, column in wanted.items() if name in anywhere)
     empty = dict.fromkeys(column.metric for name, column in wanted.items() if name not in anywhere)
-    return columns, list(empty)
+    said = [f"{some(added, 5)}: left out, for not all runs have that"] if added else []
+    return columns, [*(f"{metric} was left out: no run has it" for metric in empty), *said]
+
+
+def by_option(column: str) -> bool:
+    """Whether the column of this name comes with an option, beside what its metric has anyway."""
+    of_input = {found.name for found in diagnosis(input=True)} - {found.name for found in diagnosis()}
+    return column.endswith((ALIGNED, *(f"_{region}" for region in REGIONS))) or column in of_input
 
 
 def gaps(runs: Mapping[str, Results]) -> Iterator[str]:
@@ -110,6 +134,24 @@ def other_sizes(runs: Mapping[str, Results], common: Sequence[str]) -> Iterator[
         if other := [name for name in known if before[name] != after[name]]:
             example = f"{other[0]} is {after[other[0]]}, but {before[other[0]]} in {first}"
             yield f"{label}: of another size than in {first} are {len(other)} of {len(common)} images: {example}"
+
+
+def other_sides(runs: Mapping[str, Results], common: Sequence[str], *, force: bool) -> Iterator[str]:
+    """Images that have another input or mask in another run; ResultsError for masks, unless `force`."""
+    (first, baseline), *others = runs.items()
+    for label, run in others:
+        for side in ("mask", "input"):
+            if other := others_beside(run, baseline, side, common):
+                said = f"{label}: another {side} than in {first} have {counted(len(other), 'image')}: {some(other, 3)}"
+                if side == "mask" and not force:
+                    raise ResultsError(f"{said}. Score them with the same masks, or use --force")
+                yield said
+
+
+def others_beside(ours: Results, theirs: Results, side: str, names: Iterable[str]) -> list[str]:
+    """Of these images those whose mask or input (`side`) is known of both runs, and not the same."""
+    known = [{row.name: row.digests[side] for row in run.rows if side in row.digests} for run in (ours, theirs)]
+    return [name for name in names if len({of.get(name, "") for of in known} - {""}) == 2]
 
 
 def reduced(runs: Mapping[str, Results], common: Sequence[str], columns: Sequence[Column]) -> dict[str, Results]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from relight_eval import common
 from relight_eval.errors import UsageError, nearest
+from relight_eval.findings import Finding, findings
 from relight_eval.groups import Grouping
 from relight_eval.results import Column, Results, paired_changes
 from relight_eval.statistics import EXACT, FEWEST, Summary, bootstrap_interval, holm, paired_p, summary
@@ -65,7 +66,8 @@ class Comparison:
     an image is infinite in one run, no run's mean has it, so that all means are of the same images. `left_out` are the
     images of a run that others have not. `ties` is the tie margin of every column, and `tie_source` says where
     it comes from. `steps` are the training steps of the runs, empty when they were not asked for; the runs then stand
-    in that order. `by` is the column that single images and groups are sorted by.
+    in that order. `findings` are of each run and every image that has a diagnosis. `by` is the column that single
+    images and groups are sorted by.
     """
 
     runs: Mapping[str, Results]
@@ -78,12 +80,13 @@ class Comparison:
     ties: Mapping[str, float]
     tie_source: str
     steps: Mapping[str, int] = field(default_factory=dict)
+    findings: Mapping[str, Mapping[str, tuple[Finding, ...]]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     @property
     def main(self) -> tuple[Column, ...]:
         """The first column of every metric: those that are tested."""
-        return tuple(column for column in self.columns if column.name == column.metric)
+        return tuple(column for column in self.columns if column.main)
 
     @property
     def others(self) -> tuple[str, ...]:
@@ -106,10 +109,17 @@ class Comparison:
 
     def best(self, column: Column) -> set[str]:
         """The runs with the best mean of this column; several only when the means are equal."""
-        means = {label: of_run[column.name].mean for label, of_run in self.summaries.items()}
-        means = {label: mean for label, mean in means.items() if not math.isnan(mean)}
-        top = (max if column.better == "higher" else min)(means.values(), default=math.nan)
-        return {label for label, mean in means.items() if mean == top}
+        standing = {label: self._standing(label, column) for label in self.runs}
+        standing = {label: found for label, found in standing.items() if not math.isnan(found)}
+        top = max(standing.values(), default=math.nan)
+        return {label for label, found in standing.items() if found == top}
+
+    def _standing(self, label: str, column: Column) -> float:
+        """How good the mean of a run is; where the best value lies between others, the mean distance from it counts."""
+        if column.better != "nearest":
+            return column.goodness(self.summaries[label][column.name].mean)
+        found = [column.goodness(score) for score in self.runs[label].values(column.name).values()]
+        return mean_of(np.array([goodness for goodness in found if math.isfinite(goodness)]))
 
     def leading(self) -> str:
         """Of the runs beside the baseline, the one that has the best mean of the most metrics."""
@@ -117,7 +127,7 @@ class Comparison:
 
     def per_image(self, label: str, column: Column) -> dict[str, float]:
         """Of every image, the run's score less the baseline's."""
-        return paired_changes(self.runs[label], self.runs[self.baseline], column.name)
+        return paired_changes(self.runs[label], self.runs[self.baseline], column)
 
     def moved(self, label: str) -> tuple[dict[str, float], dict[str, float]]:
         """The images that got better beyond the tie margin, most first, and those that got worse: their change."""
@@ -155,8 +165,18 @@ def improvement(change: float, column: Column) -> float:
     return change if column.better == "higher" else -change
 
 
+def by_change(comparison: Comparison) -> list[str]:
+    """The images, those first whose column `by` changed most in any run, for better or worse."""
+    largest: dict[str, float] = dict.fromkeys(comparison.images, 0.0)
+    for label in comparison.others:
+        for image, change in comparison.per_image(label, comparison.by).items():
+            largest[image] = max(largest[image], abs(change))
+    return sorted(largest, key=lambda image: -largest[image])
+
+
 def sorted_by(columns: Sequence[Column], name: str | None) -> Column:
     """The column of this name, the first for None; UsageError when there is none."""
+    columns = [column for column in columns if column.better != "none"]
     for column in columns:
         if name in (None, column.name):
             return column
@@ -186,11 +206,15 @@ def compare(
     if len(runs) < 2:
         raise UsageError("compare needs two runs or more: saved results, or folders of predictions with --target")
     warnings = [*dict.fromkeys(common.signature_warnings(runs, metrics, force))]
-    columns, empty = common.columns(runs, metrics)
-    warnings += [f"{metric} was left out: no run has it" for metric in empty]
+    columns, left_out_columns = common.columns(runs, metrics)
+    warnings += left_out_columns
     warnings += common.gaps(runs)
     left_out, names = common.images(runs)
     warnings += common.other_sizes(runs, names)
+    warnings += common.other_sides(runs, names, force=force)
+    thresholds = next(iter(runs.values())).thresholds
+    if any(run.thresholds != thresholds for run in runs.values()):
+        warnings.append(f"the runs were saved with other thresholds; all are told with those of {next(iter(runs))}")
     if grouping:
         grouping.require(names)
     at = common.steps({label: run.prediction for label, run in runs.items()}, step) if step is not None else {}
@@ -217,8 +241,15 @@ def compare(
         ties=ties,
         tie_source=_tie_source(columns, noise or {}, noise_source),
         steps={label: at[label] for label in order} if at else {},
+        findings={label: _findings(replace(runs[label], thresholds=thresholds), names) for label in order},
         warnings=tuple(warnings),
     )
+
+
+def _findings(run: Results, names: Sequence[str]) -> dict[str, tuple[Finding, ...]]:
+    """What is wrong with these images of a run, of which the reduced runs do not have all that tells it."""
+    found = findings(run)
+    return {name: found[name] for name in names if name in found}
 
 
 # The arithmetic
@@ -247,12 +278,12 @@ def _tie_source(columns: Sequence[Column], noise: Mapping[str, float], source: s
 
 def _change(run: Results, baseline: Results, column: Column, tie: float) -> Change:
     """`p` is not corrected yet."""
-    changes = paired_changes(run, baseline, column.name)
+    changes = paired_changes(run, baseline, column)
     better = np.array(list(changes.values())) * (1 if column.better == "higher" else -1)
     wins, losses = int((better > tie).sum()), int((better < -tie).sum())
     mean, interval = _mean_change(run, changes)
     finite = {name: change for name, change in changes.items() if math.isfinite(change)}
-    tested = column.name == column.metric
+    tested = column.main
     groups = run.grouping.units(finite) if run.grouping else None
     return Change(
         mean=mean,
@@ -390,7 +421,7 @@ def trends(comparison: Comparison) -> list[Trend]:
 def _trend(comparison: Comparison, column: Column) -> Trend:
     labels = list(comparison.steps)
     means = {label: comparison.summaries[label][column.name].mean for label in labels}
-    best = (max if column.better == "higher" else min)(labels, key=lambda label: means[label])
+    best = max(labels, key=lambda label: column.goodness(means[label]))
     last, tie = labels[-1], comparison.ties[column.name]
     gains = [_gain(comparison, column, label) for label in labels[:-1]]  # of the last over each before
     level = max(tie, LEVEL * abs(means[best] - means[labels[0]]))
@@ -417,6 +448,6 @@ def _since(comparison: Comparison, labels: Sequence[str], holds: Sequence[bool])
 def _gain(comparison: Comparison, column: Column, label: str) -> tuple[float, float]:
     """The interval of how much better the last step is than this one."""
     last = comparison.runs[list(comparison.steps)[-1]]
-    changes = paired_changes(last, comparison.runs[label], column.name)
+    changes = paired_changes(last, comparison.runs[label], column)
     sign = 1 if column.better == "higher" else -1
     return _mean_change(last, {name: sign * change for name, change in changes.items()})[1]

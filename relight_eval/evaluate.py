@@ -10,10 +10,14 @@ From a notebook:
 
 from __future__ import annotations
 
+import hashlib
+import os
 import platform
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,16 +26,24 @@ import torch
 
 from relight_eval import __version__, pairs, weights
 from relight_eval import metrics as measures
-from relight_eval.engines import ENGINES, Options
+from relight_eval.engines import ENGINES, FLOORS, Options
 from relight_eval.engines.local import pick_device
-from relight_eval.errors import NoWeightsError, UsageError, shown
+from relight_eval.errors import NoWeightsError, UsageError, WeightsError, shown
 from relight_eval.groups import Grouping
 from relight_eval.images import Alpha
-from relight_eval.metrics import Settings
+from relight_eval.metrics import Metric, Settings
+from relight_eval.metrics.masks import PROTOCOL as MASKED
 from relight_eval.metrics.wavelets import HAAR
 from relight_eval.pairs import Pair, Pairing
 from relight_eval.results import Results, Row
 from relight_eval.statistics import SEED
+from relight_eval.text import some
+
+# What folders are called of which the one is never the other.
+PREDICTION_WORDS = frozenset(
+    {"pred", "preds", "prediction", "predictions", "predicted", "output", "outputs", "results"}
+)
+TARGET_WORDS = frozenset({"gt", "gts", "target", "targets", "groundtruth", "ground", "truth", "reference"})
 
 Progress = Callable[[str, int, int], None]  # what ("pairs" or "bytes"), how many are done, of how many
 Announce = Callable[[str], None]  # a line for the user, before something slow
@@ -47,6 +59,9 @@ def evaluate(
     settings: Settings | None = None,
     glob: str | None = None,
     alpha: Alpha = "refuse",
+    input: str | Path | None = None,
+    mask: str | Path | None = None,
+    floors: bool = False,
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
@@ -63,8 +78,10 @@ def evaluate(
     `metrics` are names of METRICS; None takes all that are available: without VGG19 weights (looked for as
     `weights.find` says, fetched unless `offline`) the vgg19 columns stay empty and `Results.warnings` says so, but
     asked for by name, or among `required`, that is a WeightsError. `settings` hold the constants of the metrics;
-    `glob` keeps only files whose relative path matches; `alpha` says what to do with real transparency. Intervals
-    resample the groups of `grouping`, from `seed`. Device, batch size and workers never change a score. Raises
+    `glob` keeps only files whose relative path matches; `alpha` says what to do with real transparency. `input` is the
+    folder of what was relit: with it the diagnosis tells shadows that were left; `mask` that of masks, outside of which
+    nothing counts; both hold the names of the pairs. `floors` scores trivial predictions, too: see `Row.floors`.
+    Intervals resample the groups of `grouping`, from `seed`. Device, batch size and workers change no score. Raises
     PairingError when there is nothing to pair, UsageError for a metric, setting or device that is not there, or a name
     that belongs to no group. An image that cannot be scored raises nothing: its row says why; `Results.scored` is
     empty when that is so of all of them. `check` is shown the results as they will be, but for their rows, before any
@@ -72,9 +89,9 @@ def evaluate(
     """
     (results,) = evaluate_runs(
         {"": prediction}, target,
-        metrics=metrics, required=required, settings=settings, glob=glob, alpha=alpha, device=device,
-        batch_size=batch_size, workers=workers, vgg19_weights=vgg19_weights, offline=offline, grouping=grouping,
-        seed=seed, progress=progress, announce=announce, check=check,
+        metrics=metrics, required=required, settings=settings, glob=glob, alpha=alpha, input=input, mask=mask,
+        floors=floors, device=device, batch_size=batch_size, workers=workers, vgg19_weights=vgg19_weights,
+        offline=offline, grouping=grouping, seed=seed, progress=progress, announce=announce, check=check,
     ).values()  # fmt: skip
     return results
 
@@ -88,6 +105,9 @@ def evaluate_runs(
     settings: Settings | None = None,
     glob: str | None = None,
     alpha: Alpha = "refuse",
+    input: str | Path | None = None,
+    mask: str | Path | None = None,
+    floors: bool = False,
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
@@ -114,8 +134,10 @@ def evaluate_runs(
     pairings = {label: pairs.find(Path(folder), Path(target), glob=glob) for label, folder in predictions.items()}
     if grouping:
         grouping.require({pair.name: None for pairing in pairings.values() for pair in pairing.pairs})
+    beside = _Beside.found(pairings.values(), input, mask)
+    settings = replace(settings or Settings(), input=input is not None)
     settings, scorable, warnings = _with_weights(
-        names, settings or Settings(), vgg19_weights, offline, by_name=metrics is not None or "vgg19" in required,
+        names, settings, vgg19_weights, offline, by_name=metrics is not None or "vgg19" in required,
         progress=progress, announce=announce,
     )  # fmt: skip
     empty = Results(
@@ -123,16 +145,36 @@ def evaluate_runs(
         target=str(target),
         columns=measures.columns(names, settings),
         rows=(),
-        signature=_signature(names, settings, options),
+        signature=_signature(names, settings, options, masked=mask is not None),
     ).resampled(grouping, seed)
     if check:
         check(empty)
-    rows, told = _scored(_by_target(pairings.values()), scorable, settings, options, progress)
+    todo = [beside.added(pair) for pair in _by_target(pairings.values())]
+    if floors:
+        todo = list(dict.fromkeys(other for pair in todo for other in (pair, *beside.floors(pair))))
+    rows, told = _scored(list(filter(beside.can_score, todo)), scorable, settings, options, progress)
     seconds = time.perf_counter() - started
 
+    def row(pair: Pair) -> Row:
+        pair = beside.added(pair)
+        found = rows[pair] if pair in rows else Row(pair.name, str(pair.prediction), str(pair.target))
+        if lacking := beside.lacks(pair):
+            paths = {"input": str(pair.input or ""), "mask": str(pair.mask or "")}
+            error = "; ".join(filter(None, (lacking, found.error)))
+            found = replace(found, status="error", error=error, **paths)  # type: ignore[arg-type]
+        others = [other for other in beside.floors(pair) if floors and other in rows]
+        return replace(found, floors={other.floor or "input": main_scores(rows[other]) for other in others})
+
+    main = [column.name for column in empty.columns if column.main]
+
+    def main_scores(row: Row) -> dict[str, float]:
+        return {name: row.scores[name] for name in main if name in row.scores}
+
     def results(label: str, pairing: Pairing) -> Results:
-        found = [*(rows[pair] for pair in pairing.pairs), *map(_unpaired_row, pairing.unpaired)]
-        notes = (_not_faster(settings, options), _same_place(pairing), pairs.unpaired_message(pairing))
+        found = [*_with_twins([row(pair) for pair in pairing.pairs]), *map(_unpaired_row, pairing.unpaired)]
+        notes = (
+            _not_faster(settings, options), _same_place(pairing), _swapped(pairing), pairs.unpaired_message(pairing)
+        )  # fmt: skip
         return replace(
             empty,
             prediction=str(predictions[label]),
@@ -145,6 +187,25 @@ def evaluate_runs(
     return {label: results(label, pairing) for label, pairing in pairings.items()}
 
 
+def metrics_of(results: Results, device: torch.device, vgg19_weights: str | Path | None = None) -> list[Metric]:
+    """The metrics that these results have scores of, ready to score again with the settings of their signature.
+
+    Those whose weights are not here, or are others now, are left out.
+    """
+    scored = {column.metric for column in results.columns if results.values(column.name)}
+    names = tuple(name for name in measures.METRICS if name in scored)
+    settings = measures.settings_of(results.signature, (column.name for column in results.columns))
+    try:
+        settings, names, _ = _with_weights(
+            names, settings, vgg19_weights, True, by_name=False, progress=None, announce=None
+        )
+    except WeightsError:  # broken ones: what is shown of the rest does not need them
+        names = tuple(name for name in names if name != "vgg19")
+    protocol = measures.protocol(names, settings)
+    known = results.signature or protocol
+    return measures.build([name for name in names if protocol[name] == known.get(name)], settings, device)
+
+
 def _scored(
     todo: list[Pair], metrics: tuple[str, ...], settings: Settings, options: Options, progress: Progress | None
 ) -> tuple[dict[Pair, Row], list[str]]:
@@ -153,8 +214,9 @@ def _scored(
     told: list[str] = []
     if progress:
         progress("pairs", 0, len(todo))
+    keys = {(pair.name, str(pair.prediction), str(pair.target)): pair for pair in todo}
     for done, row in enumerate(ENGINES["local"](todo, metrics, settings, options, told.append), start=1):
-        rows[Pair(row.name, Path(row.prediction), Path(row.target))] = row
+        rows[keys[row.name, row.prediction, row.target]] = row
         if progress:
             progress("pairs", done, len(todo))
     return rows, told
@@ -164,6 +226,78 @@ def _by_target(pairings: Iterable[Pairing]) -> list[Pair]:
     """The pairs of all runs, each once, those of one target next to each other."""
     found = dict.fromkeys(pair for pairing in pairings for pair in pairing.pairs)
     return sorted(found, key=lambda pair: pairs.natural_key(pair.name))
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """The inputs and masks of the pairs by name, None where there is no such folder, and where they were looked for."""
+
+    inputs: Mapping[str, Path] | None
+    masks: Mapping[str, Path] | None
+    places: Mapping[str, str]
+
+    @classmethod
+    def found(cls, pairings: Iterable[Pairing], input: str | Path | None, mask: str | Path | None) -> _Beside:
+        def of(folder: str | Path | None) -> dict[str, Path] | None:
+            if folder is None:
+                return None
+            found = [pairs.beside(Path(folder), pairing) for pairing in pairings]
+            return {name: path for of_pairing in found for name, path in of_pairing.items()}
+
+        pairings = list(pairings)
+        places = {
+            kind: shown(Path(folder)) for kind, folder in (("input", input), ("mask", mask)) if folder is not None
+        }
+        return cls(of(input), of(mask), places)
+
+    def added(self, pair: Pair) -> Pair:
+        return replace(pair, input=(self.inputs or {}).get(pair.name), mask=(self.masks or {}).get(pair.name))
+
+    def can_score(self, pair: Pair) -> bool:
+        """Without a mask, no score is what it would be with one; without an input, only some are lacking."""
+        return self.masks is None or pair.mask is not None
+
+    def lacks(self, pair: Pair) -> str:
+        """Why the pair cannot be scored in full; empty where nothing is lacking."""
+        for kind, found, has in (("input", self.inputs, pair.input), ("mask", self.masks, pair.mask)):
+            if found is not None and has is None:
+                return f"no {kind} of this name (looked in {self.places[kind]}/)"
+        return ""
+
+    def floors(self, pair: Pair) -> list[Pair]:
+        """What is scored beside a pair to see what its scores are worth. (No file can have a name with a 0 in it.)"""
+        made = [replace(pair, prediction=Path(f"\0{floor}"), floor=floor) for floor in FLOORS]
+        return made if pair.input is None else [*made, replace(pair, prediction=pair.input)]
+
+
+def _with_twins(rows: list[Row]) -> list[Row]:
+    """The rows, those whose prediction is the same file as that of another name with that said."""
+    of_size: dict[int, list[Row]] = {}
+    for row in rows:
+        with suppress(OSError):  # its row says so already
+            of_size.setdefault(os.stat(row.prediction).st_size, []).append(row)
+    names: dict[bytes, list[str]] = {}
+    digests = {}
+    for row in (row for alike in of_size.values() if len(alike) > 1 for row in alike):
+        with suppress(OSError), open(row.prediction, "rb") as file:
+            digests[row.name] = hashlib.file_digest(file, "sha256").digest()
+            names.setdefault(digests[row.name], []).append(row.name)
+
+    def with_twin(row: Row) -> Row:
+        others = [name for name in names.get(digests.get(row.name, b""), []) if name != row.name]
+        twin = f"the prediction is the same file as that of {some(others, 1)}"
+        return replace(row, mistakes=(*row.mistakes, twin)) if others else row
+
+    return [with_twin(row) for row in rows]
+
+
+def _swapped(pairing: Pairing) -> str:
+    """Where the folders are called the wrong way round."""
+    ours, theirs = (re.split(r"[^a-z]+", path.resolve().name.lower()) for path in (pairing.prediction, pairing.target))
+    if any(word in TARGET_WORDS for word in ours) and any(word in PREDICTION_WORDS for word in theirs):
+        both = f"{shown(pairing.prediction)} was given as prediction and {shown(pairing.target)} as target"
+        return f"{both}: are they swapped? the prediction comes first"
+    return ""
 
 
 def _with_weights(
@@ -207,12 +341,13 @@ def _unpaired_row(file: pairs.Unpaired) -> Row:
     return Row(file.name, target=path, status="missing_prediction", error="no prediction of this name")
 
 
-def _signature(names: tuple[str, ...], settings: Settings, options: Options) -> dict[str, str]:
+def _signature(names: tuple[str, ...], settings: Settings, options: Options, *, masked: bool) -> dict[str, str]:
     """The protocol of every number of this run: what a reader needs to reproduce or refuse it."""
     return {
         "relight-eval": __version__,
         **measures.protocol(names, settings),
         "input": f"srgb,8bit,alpha={options.alpha}",
+        **({"mask": MASKED} if masked else {}),
         "pairing": "stem",
         "precision": measures.PRECISIONS[_precision(settings, options) if "vgg19" in names else "exact"],
         "device": options.device,

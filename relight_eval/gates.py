@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from relight_eval.common import others_beside
 from relight_eval.errors import UsageError
 from relight_eval.results import Results, Verdict, paired_changes
 from relight_eval.rules import COMPARE, OPPOSITE, Level, Rule
@@ -58,15 +59,17 @@ def _all_there(results: Results, baseline: Results) -> Verdict:
         line = "the baseline has no scored image, and a rule over nothing does not pass"
     if new:
         line += f"; {len(new)} new: {some(new)}"
+    if other := others_beside(results, baseline, "mask", sorted(here & before)):
+        line += f"; {counted(len(other), 'image')} with another mask: {some(other)}"
     return Verdict(
         rule="images of the baseline",
-        outcome="fail" if gone or not before else "pass",
+        outcome="fail" if gone or other or not before else "pass",
         line=line,
         value=float(len(gone)),
         threshold=0.0,
         each=True,
-        judged={row.name: float(row.name in gone) for row in baseline.scored},
-        failing=gone,
+        judged={row.name: float(row.name in gone or row.name in other) for row in baseline.scored},
+        failing=(*gone, *other),
     )
 
 
@@ -74,14 +77,18 @@ def _of_scores(rule: Rule, results: Results) -> Verdict:
     scores = {name: score for name, score in results.values(rule.column).items() if _is_about(rule, name)}
     if not scores:
         return _of_nothing(rule)
+    about = sum(_is_about(rule, row.name) for row in results.scored)
+    have = "has" if len(scores) == 1 else "have"
+    lacking = f"{len(scores)} of {counted(about, 'image')} {have} it" if about > len(scores) else ""
     if rule.group:
-        return _of_each(rule, _by_group(rule, results, scores), unit=rule.group)
+        return _of_each(rule, _by_group(rule, results, scores), unit=rule.group, note=f"; {lacking}" if lacking else "")
     if rule.statistic == "each":
-        return _of_each(rule, scores)
+        return _of_each(rule, scores, of=about)
     value = _statistic(rule, list(scores.values()))
     passed = COMPARE[rule.op](value, rule.threshold)
     infinite = sum(math.isinf(score) for score in scores.values()) if rule.statistic == "mean" else 0
     left_out = f", {infinite} infinite left out" if 0 < infinite < len(scores) else ""
+    left_out += f", {lacking}" if lacking else ""
     return Verdict(
         rule=str(rule),
         outcome="pass" if passed else rule.level,
@@ -111,11 +118,15 @@ def _of_nothing(rule: Rule) -> Verdict:
     )
 
 
-def _of_each(rule: Rule, judged: Mapping[str, float], *, unit: str = "image", note: str = "") -> Verdict:
-    """Every image, or every group, has to pass by itself."""
+def _of_each(
+    rule: Rule, judged: Mapping[str, float], *, unit: str = "image", of: int | None = None, note: str = ""
+) -> Verdict:
+    """Every image, or every group, has to pass by itself. `of`: how many there are, with those that lack the column."""
     failing = _beyond(rule, judged)
     worst = (min if rule.op[0] == ">" else max)(judged, key=lambda name: judged[name])
     every = counted(len(judged), "image" if unit == "image" else f"{unit} group")
+    if of is not None and of > len(judged):
+        every += f" of {of} that {'has' if len(judged) == 1 else 'have'} it"
     if failing:
         found = f"{rule.subject}: {len(failing)} of {every} {OPPOSITE[rule.op]} {exact(rule.threshold)}"
     else:
@@ -141,7 +152,7 @@ def _of_change(rule: Rule, results: Results, baseline: Results, noise: float, st
     sign = -1 if rule.change == "drop" else 1
     worsening = {
         name: sign * change + 0.0  # 0, not -0
-        for name, change in paired_changes(results, baseline, rule.column).items()
+        for name, change in paired_changes(results, baseline, results.column(rule.column)).items()
         if _is_about(rule, name)
     }
     if not worsening:

@@ -16,7 +16,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import imagecodecs
 import numpy as np
@@ -49,6 +49,8 @@ _FORMATS: tuple[tuple[bytes, str, type[ImageFile]], ...] = (
     (rb"GIF8[79]a", "GIF", GifImageFile),
 )
 _MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr"}
+# In which 0 is black and everything else is not: a mask of them is read as it is.
+_MASK_MODES = {"1", "L", "LA", "RGB", "RGBA", "I", "I;16", "I;16L", "I;16B", "F"}
 _CONVERT = "Convert both images of the pair to 8-bit PNG."
 _TOO_DEEP = (
     "cannot be read yet; only images of 8 bits per channel can, because rounding in silence would change the "
@@ -109,8 +111,61 @@ def read(path: Path, *, alpha: Alpha = "refuse") -> Image:
         raise ImageError(f"{shown(path)}: {error}") from error.__cause__
 
 
+def read_mask(path: Path) -> Tensor:
+    """The pixels of a mask that are more than 0 in any channel but alpha: (H, W) bool.
+
+    So 0 and 1, 0 and 255, and floats all mean the same; 16-bit grey and float files are read, too. CMYK and the like
+    count as the RGB that they stand for. Orientation is applied. Raises ImageError, which names the file.
+    """
+    try:
+        return _inside(_content(path))
+    except ImageError as error:
+        raise ImageError(f"{shown(path)}: {error}") from error.__cause__
+
+
+def _inside(content: bytes) -> Tensor:
+    """`content` as a mask; the messages of its ImageErrors start after the name of the file."""
+    kind, reader = _format(content)
+    _silence_pillow()
+    try:
+        with reader(io.BytesIO(content)) as picture:
+            values = _mask_values(picture)
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError(f"not enough memory to decode this {kind}; use fewer --workers.") from error
+    except Exception as error:  # as many kinds as in `_decoded`
+        reason = f"{error}".rstrip(".") or type(error).__name__
+        raise ImageError(f"the {kind} is damaged or of a kind that cannot be read ({reason}).") from error
+    inside = values > 0 if values.ndim == 2 else (values > 0).any(axis=-1)
+    return torch.from_numpy(np.ascontiguousarray(inside))
+
+
+def _mask_values(picture: ImageFile) -> npt.NDArray[Any]:
+    """Decodes: (H, W), or (H, W, C) without alpha, turned as the file says."""
+    if _too_large(picture.width, picture.height):
+        raise ImageError(f"{picture.width}x{picture.height} is more than the limit of {_pixel_limit()} pixels.")
+    args = picture.tile[0].args if picture.tile else ""
+    rawmode = args[0] if isinstance(args, tuple) else args
+    if "16" in str(rawmode) and not picture.mode.startswith("I"):
+        # Pillow makes 8 bits of it in silence, and 0 of 1
+        raise ImageError("16 bits of colour cannot be read; save the mask in grey, or with 8 bits.")
+    if picture.mode not in _MODES | _MASK_MODES:
+        raise ImageError(f"{picture.format} of pixel mode {picture.mode} cannot be read; save the mask in grey.")
+    picture.load()  # a TIFF turns itself here
+    turn = _TURN.get(picture.getexif().get(_ORIENTATION, 1))
+    turned = picture.transpose(turn) if turn is not None else picture
+    values = np.asarray(turned if turned.mode in _MASK_MODES else turned.convert("RGB"))
+    if turned.mode not in ("LA", "RGBA"):
+        return values
+    colour, alpha = values[..., :-1], values[..., -1]
+    if (colour > 0).any(axis=-1).all() and alpha.min() < alpha.max():
+        raise ImageError("the mask is in the alpha channel, and all colours are more than 0; save it in grey.")
+    return colour
+
+
 def check_same_size(prediction: Tensor, target: Tensor, prediction_path: Path, target_path: Path) -> None:
-    """Raises ImageError that names both sizes (width x height) when two (3, H, W) images differ in size."""
+    """Raises ImageError that names both sizes (width x height) when two images (…, H, W) differ in size."""
     if prediction.shape[-2:] != target.shape[-2:]:
         raise ImageError(
             f"{shown(prediction_path)} is {_size(prediction)} but {shown(target_path)} is {_size(target)}; "

@@ -30,11 +30,17 @@ Side = Literal["prediction", "target"]
 
 @dataclass(frozen=True)
 class Pair:
-    """A prediction and the target of the same name."""
+    """A prediction and the target of the same name, and where there are such folders, its input and its mask.
+
+    With a `floor` the prediction is no file but made of the target: a trivial one, to see what that would score.
+    """
 
     name: str
     prediction: Path
     target: Path
+    input: Path | None = None
+    mask: Path | None = None
+    floor: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,25 @@ def find(prediction: Path, target: Path, *, glob: str | None = None) -> Pairing:
     if files:
         return Pairing(prediction, target, (Pair(printable(prediction.stem), prediction, target),))
     return _paired(_folder(prediction, glob), _folder(target, glob))
+
+
+def beside(path: Path, pairing: Pairing) -> dict[str, Path]:
+    """The image of each pair in one more folder, or file where the pair is one of files; lacking ones are left out.
+
+    Raises PairingError as `find` does, and when not a single pair has one.
+    """
+    if _is_file(path) != _is_file(pairing.target):
+        both = f"{shown(path)} and {shown(pairing.target)}"
+        raise PairingError(f"{both} must both be folders, or both files.")
+    names = [pair.name for pair in pairing.pairs]
+    if _is_file(path):
+        return dict.fromkeys(names, path)
+    folder = _folder(path, None)
+    found = {name: folder.files[name] for name in names if name in folder.files}
+    if not found:
+        has = f"{folder} has {_some(sorted(folder.files, key=natural_key), 2)}"
+        raise PairingError(f"no name in common: {has}, but the pairs are {_some(names, 2)}.")
+    return found
 
 
 def unpaired_message(pairing: Pairing) -> str:
@@ -250,7 +275,7 @@ def _twins_message(path: Path, twins: list[tuple[Path, Path]]) -> str:
     more = f" (and {len(twins) - 1} more such)" if len(twins) > 1 else ""
     return (
         f"{shown(path)}: {first} and {second} have one name{more}; images are paired by path without "
-        "suffix. Keep one of them, or choose with --glob."
+        "suffix. Keep one of them, or choose with --glob (of predictions and targets)."
     )
 
 

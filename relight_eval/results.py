@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # of the saved JSON; raised when a reader of the old one would be misled
 
-Better = Literal["higher", "lower"]
+# "nearest": the nearer to `identical` the better, on either side of it; "none": it tells a kind of error, not how good.
+Better = Literal["higher", "lower", "nearest", "none"]
+ARROWS = {"higher": "↑", "lower": "↓", "nearest": "→", "none": " "}
 Status = Literal["ok", "error", "missing_prediction", "missing_target"]
 Outcome = Literal["pass", "warn", "fail"]
 
@@ -31,13 +33,17 @@ ENVIRONMENT = (
 OF_METRIC = {"precision": "vgg19"}
 # Of a signature, how the spread was told.
 SPREAD = ("interval", "group")
+# Of a signature, what only added columns: a run that has it and one that has not were scored alike.
+ADDED = ("align", "regions")
+ALIGNED = "_aligned"  # behind the name of a column: of the aligned prediction
 
 
 @dataclass(frozen=True)
 class Column:
     """One score column, described so that no reader has to ask the metric which way is up.
 
-    `identical` is the value of a pair of equal images; `low` and `high` bound the range (inf where open).
+    `identical` is the value of a pair of equal images; `low` and `high` bound the range (inf where open). A column is
+    `optional` where a pair may have no such value and yet be scored in full: of what the image does not have.
     """
 
     name: str
@@ -48,6 +54,7 @@ class Column:
     identical: float
     meaning: str
     unit: str = ""
+    optional: bool = False
 
     @property
     def short(self) -> str:
@@ -55,8 +62,18 @@ class Column:
         return self.name.replace("charbonnier", "charb.")
 
     @property
+    def main(self) -> bool:
+        """Whether this is what its metric comes to, raw or aligned, and no part of it."""
+        return self.name.removesuffix(ALIGNED) == self.metric
+
+    @property
     def arrow(self) -> str:
-        return "↑" if self.better == "higher" else "↓"
+        return ARROWS[self.better]
+
+    def goodness(self, score: float) -> float:
+        """A number that is the larger the better the score; NaN where a column does not tell."""
+        nearness = -abs(score - self.identical) if math.isfinite(self.identical) else math.nan
+        return {"higher": score, "lower": -score, "nearest": nearness, "none": math.nan}[self.better]
 
 
 @dataclass(frozen=True)
@@ -66,7 +83,10 @@ class Row:
     `scores` holds only values that were computed. A pair that some metrics could not score (too small for
     LPIPS, say) keeps the others, with status `error` and the reason. `prediction` and `target` are the
     paths as found, empty when there is no such file; `width` and `height` are in pixels, None when unknown.
-    `note` says what a reader must know of how the files were read.
+    `note` says what a reader must know of how the files were read. `input` and `mask` are paths, empty where the run
+    had none, and `digests` tell whether those of another run held the same pixels: "input", "mask" -> hexadecimal.
+    `mistakes` are what looks like one of set-up, in words: that prediction and input are one picture, say.
+    `floors` are the scores of trivial predictions of the same target: floor -> column -> score.
     """
 
     name: str
@@ -78,6 +98,11 @@ class Row:
     status: Status = "ok"
     error: str = ""
     note: str = ""
+    input: str = ""
+    mask: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    mistakes: tuple[str, ...] = ()
+    floors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,7 +136,8 @@ class Results:
 
     `signature` is the protocol (versions, constants, weights), empty where it is not known, and `warnings` what must
     be said above any table, such as a metric that could not be had. `ignored` counts the files that are no images by
-    their suffix. `grouping` and `seed` are how intervals are resampled; see `resampled`.
+    their suffix. `grouping` and `seed` are how intervals are resampled; see `resampled`. `thresholds` are those of
+    `findings` that were chosen.
     """
 
     prediction: str
@@ -124,6 +150,7 @@ class Results:
     seconds: float = math.nan
     grouping: Grouping | None = None
     seed: int = SEED
+    thresholds: Mapping[str, float] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
     _summaries: dict[str, Summary] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -135,6 +162,15 @@ class Results:
             if grouping:
                 signature["group"] = grouping.pattern
         return replace(self, grouping=grouping, seed=seed, signature=signature)
+
+    def column(self, name: str) -> Column:
+        """The column of this name, which must be there."""
+        return next(column for column in self.columns if column.name == name)
+
+    @property
+    def main(self) -> list[Column]:
+        """The main columns that have scores."""
+        return [column for column in self.columns if column.main and self.values(column.name)]
 
     @property
     def scored(self) -> tuple[Row, ...]:
@@ -205,20 +241,24 @@ def signature_differences(ours: Results, theirs: Results, metrics: set[str]) -> 
     if not ours.signature or not theirs.signature:
         return {}
     keys = dict.fromkeys((*ours.signature, *theirs.signature))
-    other = {column.metric for run in (ours, theirs) for column in run.columns} - metrics
+    other = {column.metric for run in (ours, theirs) for column in run.columns}.difference(metrics, ADDED)
     other |= {key for key, metric in OF_METRIC.items() if metric not in metrics}
     pairs = {key: (ours.signature.get(key, "nothing"), theirs.signature.get(key, "nothing")) for key in keys}
-    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and key not in {*other, *SPREAD}}
+    added = {key for key in ADDED if key not in ours.signature or key not in theirs.signature}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1] and key not in {*other, *SPREAD, *added}}
 
 
-def paired_changes(ours: Results, theirs: Results, column: str) -> dict[str, float]:
+def paired_changes(ours: Results, theirs: Results, column: Column) -> dict[str, float]:
     """Of the images that both have this score of, ours less theirs; 0 where both are infinite (identical images).
 
-    Rounded to twelve decimals, so that 0.32 − 0.3 is 0.02, and no margin is missed by what a subtraction adds.
+    Of a column whose best value lies between others, what changes is the distance from it. Rounded to twelve decimals,
+    so that 0.32 − 0.3 is 0.02, and no margin is missed by what a subtraction adds.
     """
-    before = theirs.values(column)
+    after, before = ours.values(column.name), theirs.values(column.name)
+    if column.better == "nearest":
+        after, before = ({name: -column.goodness(score) for name, score in of.items()} for of in (after, before))
     return {
         name: 0.0 if score == before[name] else round(score - before[name], 12)
-        for name, score in ours.values(column).items()
+        for name, score in after.items()
         if name in before
     }

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from relight_eval.columns import known
+from relight_eval.columns import REGIONS, known
 from relight_eval.errors import UsageError, nearest, shown
 from relight_eval.groups import Grouping
-from relight_eval.results import Column
+from relight_eval.results import ALIGNED, Column
 from relight_eval.text import exact
 
 Level = Literal["fail", "warn"]
@@ -139,13 +139,26 @@ def require(rules: Iterable[Rule], columns: Sequence[Column], *, grouping: Group
 
 
 def _no_such_column(name: str, here: Mapping[str, Column]) -> str:
+    if name in known() and (name.endswith(ALIGNED) or known()[name].metric == "align"):
+        return f"{name} was not scored in this run; add --align. It has {', '.join(here)}"
+    if name in known() and name.endswith(tuple(f"_{region}" for region in REGIONS)):
+        return f"{name} was not scored in this run; add --regions. It has {', '.join(here)}"
     if name in known():
-        return f"{name} was not scored in this run; add its metric with -m. It has {', '.join(here)}"
+        of_input = known()[name].metric in {column.metric for column in here.values()}  # what else a metric has is here
+        add = "--input" if of_input else "its metric with -m"
+        return f"{name} was not scored in this run; add {add}. It has {', '.join(here)}"
     return f"there is no column {name!r}; {nearest(name, here)}"
 
 
 def _require_direction(rule: Rule, column: Column) -> None:
     """The bound must be on the side where the column gets worse: anything else is a slip."""
+    if column.better not in WORSENING:  # any bound may be meant
+        if rule.change:
+            raise UsageError(
+                f'rule "{rule.text}": {column.name} has no better side, so it has neither drop nor rise; bound it, as '
+                f'with "each {column.name} <= {column.identical + 0.5:g}"'
+            )
+        return
     change = rule.change and WORSENING[column.better]
     downwards = bool(change) or column.better == "lower"
     op = rule.op if downwards == (rule.op[0] == "<") else MIRRORED[rule.op]

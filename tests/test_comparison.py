@@ -12,6 +12,7 @@ import pytest
 import scipy.stats
 
 from relight_eval import comparison, statistics
+from relight_eval.columns import known
 from relight_eval.comparison import Comparison, compare, trends, words
 from relight_eval.errors import ResultsError, UsageError
 from relight_eval.groups import Grouping
@@ -801,3 +802,122 @@ def test_the_column_to_sort_by() -> None:
     assert compare(runs, by="psnr").by.name == "psnr"
     with pytest.raises(UsageError, match="--by psnt: there is no such column; did you mean psnr"):
         compare(runs, by="psnt")
+
+
+# Columns that are best between others, that tell only a kind, and that an option adds
+
+
+def having(**scores: Sequence[float]) -> Results:
+    """A run of these columns as they are."""
+    count = len(next(iter(scores.values())))
+    rows = tuple(Row(f"im{i}", scores={name: of[i] for name, of in scores.items()}) for i in range(count))
+    return Results("out/", "gt/", tuple(known()[name] for name in scores), rows, SIGNATURE)
+
+
+def test_nearer_to_the_best_value_is_better_from_either_side() -> None:
+    before, after = [0.5] * 4 + [-0.5] * 4, [-0.25] * 6 + [-0.75] * 2
+    found = compare({"a": having(ev_error=before), "b": having(ev_error=after)})
+    change = found.changes["b"]["ev_error"]
+    assert (change.mean, change.wins, change.losses) == (pytest.approx((6 * -0.25 + 2 * 0.25) / 8), 6, 2)
+    assert math.isnan(change.p)  # a part of a metric is not tested
+    better, worse = found.moved("b")
+    assert (len(better), len(worse)) == (6, 2)
+
+
+def test_the_best_mean_of_what_is_best_between_others_is_the_nearest() -> None:
+    runs = {label: having(gain_r=[gain] * 8) for label, gain in (("low", 0.5), ("near", 1.125), ("high", 1.5))}
+    found = compare(runs)
+    assert found.best(known()["gain_r"]) == {"near"}
+
+
+def test_aligned_scores_are_tested_as_raw_ones_are() -> None:
+    raw, aligned = [20.0 + i for i in range(8)], [30.0 + i for i in range(8)]
+    found = compare(
+        {"a": having(psnr=raw, psnr_aligned=aligned), "b": having(psnr=raw, psnr_aligned=[x + 1 for x in aligned])}
+    )
+    assert [column.name for column in found.main] == ["psnr", "psnr_aligned"]
+    assert found.tests == 2
+    assert found.changes["b"]["psnr_aligned"].wins == 8
+
+
+def test_what_only_tells_a_kind_is_left_out_in_silence() -> None:
+    run = having(psnr=[20.0] * 8, share_colour=[0.5] * 8, align_gain_r=[1.0] * 8)
+    found = compare({"a": run, "b": run})
+    assert [column.name for column in found.columns] == ["psnr"]
+    assert not found.warnings
+
+
+@pytest.mark.parametrize("by_default", [True, False], ids=["all", "chosen"])
+def test_what_only_one_was_scored_with_is_left_out_and_said(by_default: bool) -> None:
+    """And not asked for with -m, which would not bring it."""
+    plain = having(psnr=[20.0] * 8)
+    more = having(psnr=[20.0] * 8, psnr_aligned=[25.0] * 8, psnr_shadows=[15.0] * 8)
+    for runs in ({"a": plain, "b": more}, {"a": more, "b": plain}):
+        found = compare(runs, metrics=None if by_default else ["psnr"])
+        assert [column.name for column in found.columns] == ["psnr"]
+        assert found.warnings == ("psnr_aligned, psnr_shadows: left out, for not all runs have that",)
+
+
+def test_the_columns_of_the_input_alone_are_no_reason_to_refuse() -> None:
+    of_diagnosis = {"ev_error": [0.5] * 8}
+    found = compare({"a": having(**of_diagnosis), "b": having(**of_diagnosis, copy_ratio=[1.0] * 8)})
+    assert [column.name for column in found.columns] == ["ev_error"]
+    assert found.warnings == ("copy_ratio: left out, for not all runs have that",)
+
+
+def test_nothing_that_tells_how_good() -> None:
+    run = having(psnr=[20.0] * 8, align_gain_r=[1.0] * 8)
+    with pytest.raises(UsageError, match=r"^align: none of its columns tells how good an image is, so there"):
+        compare({"a": run, "b": run}, metrics=["align"])
+
+
+# What may differ between runs
+
+
+def beside(digests: Mapping[str, str], **changes: object) -> Results:
+    """Four images, all with these digests of their mask and input."""
+    rows = tuple(Row(name, scores={"psnr": 20.0 + i}, digests=digests) for i, name in enumerate("wxyz"))
+    columns = (KNOWN["psnr"],)
+    return replace(Results("", "", columns, rows, {"mask": ">0"}), **changes)
+
+
+def test_other_masks_are_refused_and_other_inputs_said() -> None:
+    ours, theirs = beside({"mask": "a", "input": "c"}), beside({"mask": "b", "input": "c"})
+    with pytest.raises(ResultsError, match=r"b: another mask than in a have 4 images: w, x, y and 1 more.* --force"):
+        compare({"a": ours, "b": theirs})
+    assert "b: another mask than in a have 4 images" in compare({"a": ours, "b": theirs}, force=True).warnings[0]
+    inputs = compare({"a": beside({"input": "c"}), "b": beside({"input": "d"})}).warnings
+    assert inputs == ("b: another input than in a have 4 images: w, x, y and 1 more",)
+    assert compare({"a": ours, "b": beside({})}).warnings == ()  # not known
+
+
+def test_an_optional_score_that_a_run_lacks_altogether_is_left_out() -> None:
+    column = replace(KNOWN["psnr"], name="psnr_shadows", optional=True)
+    rows = tuple(Row(name, scores={"psnr": 20.0, "psnr_shadows": 9.0}) for name in "wxyz")
+    with_it = beside({}, columns=(KNOWN["psnr"], column), rows=rows)
+    without = beside({}, columns=(KNOWN["psnr"], column))
+    found = compare({"a": with_it, "b": without})
+    assert [c.name for c in found.columns] == ["psnr"]
+    assert "psnr_shadows: left out" in found.warnings[0]
+
+
+def test_the_best_of_a_column_whose_best_value_lies_between_others_is_the_nearest() -> None:
+    column = known()["ev_error"]
+
+    def stops(*values: float) -> Results:
+        rows = tuple(Row(f"i{i}", scores={"ev_error": value}) for i, value in enumerate(values))
+        return Results("", "", (column,), rows, {})
+
+    found = compare({"a": stops(2.0, -2.0), "b": stops(0.1, 0.1)})
+    assert found.best(column) == {"b"}
+    assert found.changes["b"]["ev_error"].wins == 2
+
+
+def test_runs_saved_with_other_thresholds_are_told_with_those_of_the_first() -> None:
+    found = compare({"a": beside({}), "b": beside({}, thresholds={"colour": 9.0})})
+    assert found.warnings == ("the runs were saved with other thresholds; all are told with those of a",)
+
+
+def test_sorting_by_a_column_that_has_no_better_side_is_refused() -> None:
+    with pytest.raises(UsageError, match="--by share_rest: there is no such column"):
+        comparison.sorted_by([KNOWN["psnr"], known()["share_rest"]], "share_rest")

@@ -6,20 +6,28 @@ import importlib
 import inspect
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from importlib.resources import files
+from json import loads
 from pathlib import Path
 
+import jsonschema
+import numpy as np
+import PIL.Image
 import pytest
 import torch
 
-from relight_eval import images
+from relight_eval import alignment, images
 from relight_eval.engines import ENGINES
 from relight_eval.errors import NoWeightsError, PairingError, UsageError, WeightsError
 from relight_eval.evaluate import evaluate, evaluate_runs
-from relight_eval.metrics import METRICS, Settings, build, precision_on, vgg19
+from relight_eval.metrics import METRICS, Batch, Metric, Settings, build, precision_on, vgg19
+from relight_eval.metrics.masks import masked_scores
 from relight_eval.pairs import Pair
+from relight_eval.reports import json
 from relight_eval.results import Results, Row
 from relight_eval.weights import load
 from tests.engines.fakes import greedy, use
@@ -417,3 +425,497 @@ def test_every_metric_is_scored_by_default(tmp_path: Path, vgg19_checkpoint: Pat
     results = evaluate(prediction, target, device="cpu", vgg19_weights=vgg19_checkpoint)
     assert set(results.rows[0].scores) == {column.name for column in results.columns}
     assert {column.metric for column in results.columns} == set(METRICS)
+
+
+# Inputs, masks, floors, aligned scores and regions
+
+EVERYTHING = Settings(align="affine", regions=True)
+
+
+def four_folders(root: Path, count: int = 3, **size: int) -> dict[str, Path]:
+    """What `evaluate` wants: prediction/, target/, input/ and mask/ of im0, im1, …; a mask leaves a frame of 4 out."""
+    prediction, target = two_folders(root, count, **size)
+    for i in range(count):
+        write(root / "input" / f"im{i}.png", picture(50 + i, **size))
+        height, width = picture(0, **size).shape[:2]
+        mask = np.zeros((height, width), np.uint8)
+        mask[4:-4, 4:-4] = 1 + i
+        write(root / "mask" / f"im{i}.png", mask)
+    return {"prediction": prediction, "target": target, "input": root / "input", "mask": root / "mask"}
+
+
+def by_hand(folders: dict[str, Path], name: str, *, mask: bool = True) -> Batch:
+    """The batch of one pair, read here."""
+    prediction, target, given = (
+        images.read(folders[side] / f"{name}.png").pixels[None] for side in ("prediction", "target", "input")
+    )
+    inside = images.read_mask(folders["mask"] / f"{name}.png")[None]
+    return Batch(prediction, target, input=given, mask=inside if mask else None)
+
+
+def columns_of(metric: Metric, found: torch.Tensor) -> dict[str, float]:
+    return {
+        column.name: value
+        for column, value in zip(metric.columns, found[0].double().tolist(), strict=True)
+        if value == value
+    }
+
+
+class TestBeside:
+    def test_masked_scores_are_those_of_the_metrics_inside_the_mask(
+        self, tmp_path: Path, vgg19_checkpoint: Path
+    ) -> None:
+        folders = four_folders(tmp_path, 2, height=72, width=80)
+        settings = Settings(vgg19_weights=load(vgg19_checkpoint))
+        results = evaluate(**folders, settings=settings, device="cpu")
+        built = build(METRICS, replace(settings, input=True), torch.device("cpu"))
+        for row in results.rows:
+            expected: dict[str, float] = {}
+            for metric in built:
+                expected |= columns_of(metric, masked_scores(metric, by_hand(folders, row.name)))
+            assert row.status == "ok", row.error
+            assert dict(row.scores) == pytest.approx(expected, abs=1e-6, rel=1e-6)
+        whole = evaluate(**folders | {"mask": None}, settings=settings, device="cpu")  # type: ignore[arg-type]
+        assert whole.rows[0].scores["psnr"] != results.rows[0].scores["psnr"]
+        assert results.signature["mask"] == ">0,eroded by what a place sees"
+        assert "mask" not in whole.signature
+
+    def test_masks_that_leave_nothing_out_change_nothing(self, tmp_path: Path, vgg19_checkpoint: Path) -> None:
+        folders = four_folders(tmp_path, 2)
+        for i in range(2):
+            write(folders["mask"] / f"im{i}.png", np.full((40, 48), 255, np.uint8))
+        settings = replace(EVERYTHING, vgg19_weights=load(vgg19_checkpoint))
+        plain, masked = (
+            evaluate(**folders | {"mask": mask}, settings=settings, floors=True, device="cpu")  # type: ignore[arg-type]
+            for mask in (None, folders["mask"])
+        )
+        for one, other in zip(plain.rows, masked.rows, strict=True):
+            assert one.status == other.status == "ok"
+            # (the mean of LPIPS inside a mask is that of the map as large as the image)
+            assert dict(other.scores) == pytest.approx(dict(one.scores), abs=1e-4, rel=1e-5)
+            for floor, scores in one.floors.items():
+                assert dict(other.floors[floor]) == pytest.approx(dict(scores), abs=1e-3, rel=1e-5)
+
+    def test_what_lies_outside_has_no_say_in_scores_diagnosis_floors_alignment_and_regions(
+        self, tmp_path: Path
+    ) -> None:
+        folders = four_folders(tmp_path, 1, height=72, width=80)
+        names = ["charbonnier", "wssim", "psnr", "ssim", "diagnosis"]
+        run = partial(evaluate, metrics=names, settings=EVERYTHING, floors=True, device="cpu")
+        (before,) = run(**folders).rows
+        outside = images.read_mask(folders["mask"] / "im0.png").logical_not().numpy()
+        for i, side in enumerate(("prediction", "target", "input")):
+            pixels = np.asarray(PIL.Image.open(folders[side] / "im0.png")).copy()
+            pixels[outside] = np.random.default_rng(i).integers(0, 256, (int(outside.sum()), 3))
+            write(folders[side] / "im0.png", pixels)
+        (after,) = run(**folders).rows
+        assert dict(after.scores) == pytest.approx(dict(before.scores), abs=1e-9, rel=1e-9)
+        assert after.floors.keys() == before.floors.keys() == {"black", "mean colour", "input"}
+        for floor in before.floors:
+            assert dict(after.floors[floor]) == pytest.approx(dict(before.floors[floor]), abs=1e-9, rel=1e-9)
+
+    @pytest.mark.parametrize("kind", ["input", "mask"])
+    def test_a_missing_one_is_an_error_row_that_says_where_it_was_looked_for(self, tmp_path: Path, kind: str) -> None:
+        folders = four_folders(tmp_path)
+        (folders[kind] / "im1.png").unlink()
+        found = evaluate(**folders, metrics=PIXELS, floors=True, device="cpu")
+        assert [row.status for row in found.rows] == ["ok", "error", "ok"]
+        row = found.rows[1]
+        assert row.error == f"no {kind} of this name (looked in {folders[kind]}/)"
+        assert bool(row.scores) == (kind == "input")
+        assert list(row.floors) == (["black", "mean colour"] if kind == "input" else [])
+        assert (bool(row.input), bool(row.mask)) == (kind != "input", kind != "mask")
+        assert (found.rows[0].input, found.rows[0].mask) == tuple(
+            str(folders[kind] / "im0.png") for kind in ("input", "mask")
+        )
+
+    @pytest.mark.parametrize(
+        ("kind", "spoil", "said"),
+        [
+            pytest.param("mask", lambda path: write(path, np.ones((40, 47), np.uint8)), "is 47x40 but", id="mask size"),
+            pytest.param("input", lambda path: write(path, picture(1, 20, 20)), "is 20x20 but", id="input size"),
+            pytest.param("mask", lambda path: path.write_bytes(b"no image"), "not an image", id="mask unreadable"),
+            pytest.param("input", lambda path: path.write_bytes(b""), "the file is empty", id="input unreadable"),
+            pytest.param(
+                "mask",
+                lambda path: write(path, np.zeros((40, 48), np.uint8)),
+                "the mask is empty, no pixel of it is more than 0; there is nothing to score.",
+                id="mask empty",
+            ),
+        ],
+    )
+    def test_one_that_does_not_fit_is_an_error_row(
+        self, tmp_path: Path, kind: str, spoil: Callable[[Path], object], said: str
+    ) -> None:
+        folders = four_folders(tmp_path)
+        spoil(folders[kind] / "im2.png")
+        found = evaluate(**folders, metrics=PIXELS, floors=True, device="cpu")
+        assert [row.status for row in found.rows] == ["ok", "ok", "error"]
+        before = "input: " if kind == "input" else ""
+        assert found.rows[2].error.startswith(f"{before}{folders[kind] / 'im2.png'}")
+        assert said in found.rows[2].error
+        assert bool(found.rows[2].scores) == (kind == "input")
+
+    def test_a_pair_without_an_input_has_all_scores_but_those_of_the_input(self, tmp_path: Path) -> None:
+        folders = four_folders(tmp_path)
+        whole = evaluate(**folders, metrics=["psnr", "diagnosis"], device="cpu").rows
+        (folders["input"] / "im1.png").unlink()
+        found = evaluate(**folders, metrics=["psnr", "diagnosis"], device="cpu").rows
+        assert [dict(row.scores) for row in (found[0], found[2])] == [dict(row.scores) for row in (whole[0], whole[2])]
+        left = {name: score for name, score in whole[1].scores.items() if name not in ("copy_ratio", "shadow_baked")}
+        assert dict(found[1].scores) == left
+        assert found[1].status == "error"
+
+    def test_a_mask_too_small_for_a_metric_keeps_the_other_scores(self, tmp_path: Path) -> None:
+        folders = four_folders(tmp_path)
+        mask = np.zeros((40, 48), np.uint8)
+        mask[20:28, 20:28] = 255
+        write(folders["mask"] / "im1.png", mask)
+        names = ["charbonnier", "psnr", "ssim", "diagnosis"]
+        row = evaluate(**folders, metrics=names, device="cpu").rows[1]
+        assert (row.status, row.error) == ("error", "ssim: the mask is too small, no window lies in it")
+        assert {"charbonnier", "psnr", "ev_error"} <= row.scores.keys()
+        assert "ssim" not in row.scores
+
+    def test_an_alignment_that_erodes_a_mask_away_is_no_score_of_the_whole_image(self, tmp_path: Path) -> None:
+        folders = four_folders(tmp_path)
+        mask = np.zeros((40, 48), np.uint8)
+        mask[20:24, 20:40] = 1  # 4 pixels high: a square of 5 leaves none
+        write(folders["mask"] / "im1.png", mask)
+        settings = Settings(align="stanford-orb")
+        results = evaluate(**folders, metrics=["psnr"], settings=settings, device="cpu", batch_size=3)
+        assert [row.status for row in results.rows] == ["ok", "error", "ok"]
+        expected = "align_gain_r, align_gain_g, align_gain_b, psnr_aligned: the mask is too small, no window lies in it"
+        assert results.rows[1].error == expected
+        assert set(results.rows[1].scores) == {"psnr"}
+        assert {"psnr_aligned", "align_gain_r"} <= results.rows[0].scores.keys()
+
+    def test_of_runs_each_is_that_of_the_run_alone(self, tmp_path: Path, vgg19_checkpoint: Path) -> None:
+        """All that there is, for runs that lack different images."""
+        folders = four_folders(tmp_path, 4, height=72, width=80)
+        runs_of(tmp_path, 3, count=4, height=72, width=80)  # (the same targets)
+        (folders["mask"] / "im1.png").unlink()
+        (folders["input"] / "im3.png").write_bytes(b"no image")
+        (tmp_path / "run1" / "im0.png").unlink()
+        write(tmp_path / "run2" / "im2.png", picture(3, 20, 20))
+        given = {
+            **{"input": folders["input"], "mask": folders["mask"], "floors": True, "device": "cpu"},
+            "settings": replace(EVERYTHING, vgg19_weights=load(vgg19_checkpoint)),
+        }
+        runs = {name: tmp_path / name for name in ("run0", "run1", "run2")}
+        together = evaluate_runs(runs, folders["target"], **given)  # type: ignore[arg-type]
+        for label, folder in runs.items():
+            alone = evaluate(folder, folders["target"], batch_size=1, workers=1, **given)  # type: ignore[arg-type]
+            found = together[label]
+            assert replace(found, rows=(), seconds=0.0) == replace(alone, rows=(), seconds=0.0)
+            for row, of_alone in zip(found.rows, alone.rows, strict=True):
+                assert replace(row, scores={}, floors={}) == replace(of_alone, scores={}, floors={})
+                assert dict(row.scores) == pytest.approx(dict(of_alone.scores), abs=1e-6, rel=1e-6)
+                assert row.floors.keys() == of_alone.floors.keys()
+                for floor, scores in row.floors.items():
+                    assert dict(scores) == pytest.approx(dict(of_alone.floors[floor]), abs=1e-6, rel=1e-6)
+        assert [row.error.partition(" (")[0] for row in together["run2"].rows][:2] == ["", "no mask of this name"]
+
+    def test_glob_is_not_for_these_folders(self, tmp_path: Path) -> None:
+        folders = four_folders(tmp_path)
+        for path in list(folders["mask"].iterdir()):
+            path.rename(path.with_suffix(".tif") if path.stem == "im1" else path)
+        found = evaluate(**folders, metrics=PIXELS, glob="*1.png", device="cpu")
+        assert [(row.name, row.status, Path(row.mask).name) for row in found.rows] == [("im1", "ok", "im1.tif")]
+
+    @pytest.mark.parametrize("kind", ["input", "mask"])
+    def test_a_folder_that_is_not_there_is_said_before_weights_are_fetched_and_images_are_read(
+        self, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        folders = four_folders(tmp_path) | {kind: tmp_path / "nowhere"}
+        monkeypatch.setattr(evaluate_module, "_scored", None)
+        monkeypatch.setattr(evaluate_module, "_with_weights", None)
+        with pytest.raises(PairingError, match="nowhere: no such folder"):
+            evaluate(**folders, device="cpu")
+
+    def test_files_have_a_file_beside_them(self, tmp_path: Path) -> None:
+        folders = {side: folder / "im0.png" for side, folder in four_folders(tmp_path, 1).items()}
+        (row,) = evaluate(**folders, metrics=PIXELS, floors=True, device="cpu").rows
+        assert (row.status, row.input, row.mask) == ("ok", str(folders["input"]), str(folders["mask"]))
+        assert row.floors.keys() == {"black", "mean colour", "input"}
+
+    def test_the_input_adds_its_columns_to_the_diagnosis(self, tmp_path: Path) -> None:
+        folders = four_folders(tmp_path, 1)
+        del folders["mask"]
+        (row,) = evaluate(**folders, metrics=["diagnosis"], device="cpu").rows
+        target = by_hand(folders | {"mask": tmp_path / "mask"}, "im0").target.double()
+        prediction, given = (images.read(folders[side] / "im0.png").pixels for side in ("prediction", "input"))
+        error = [float((each.double() - target[0]).square().mean().sqrt()) for each in (prediction, given)]
+        assert row.scores["copy_ratio"] == pytest.approx(error[0] / error[1], rel=1)  # in linear light
+        without = evaluate(folders["prediction"], folders["target"], metrics=["diagnosis"], device="cpu")
+        assert "copy_ratio" not in without.rows[0].scores
+
+
+class TestFloors:
+    @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+    def test_they_are_the_scores_of_such_images_on_disk(
+        self, tmp_path: Path, vgg19_checkpoint: Path, masked: bool
+    ) -> None:
+        folders = four_folders(tmp_path)
+        given: dict[str, object] = {"device": "cpu", "vgg19_weights": vgg19_checkpoint}
+        if masked:
+            given["mask"] = folders["mask"]
+        results = evaluate(folders["prediction"], folders["target"], input=folders["input"], floors=True, **given)  # type: ignore[arg-type]
+        for i in range(3):
+            target = picture(i)
+            inside = np.asarray(PIL.Image.open(folders["mask"] / f"im{i}.png")) > 0
+            mean = np.round(target[inside if masked else np.ones_like(inside)].mean(axis=0)).astype(np.uint8)
+            write(tmp_path / "black" / f"im{i}.png", np.zeros_like(target))
+            write(tmp_path / "mean colour" / f"im{i}.png", np.broadcast_to(mean, target.shape))
+        main = [column.name for column in results.columns if column.main]
+        for floor in ("black", "mean colour", "input"):
+            real = evaluate(tmp_path / floor, folders["target"], **given)  # type: ignore[arg-type]
+            for row, made in zip(real.rows, results.rows, strict=True):
+                expected = {name: row.scores[name] for name in main if name in row.scores}
+                assert dict(made.floors[floor]) == pytest.approx(expected, abs=1e-6, rel=1e-6)
+                assert made.floors[floor].keys() == expected.keys()
+
+    def test_they_change_nothing_else(self, tmp_path: Path) -> None:
+        folders = four_folders(tmp_path)
+        without, beside = (evaluate(**folders, metrics=PIXELS, floors=floors, device="cpu") for floors in (False, True))
+        assert all(row.floors == {} for row in without.rows)
+        assert [replace(row, floors={}) for row in beside.rows] == list(without.rows)
+        assert beside.signature == without.signature
+        assert beside.warnings == without.warnings
+
+    def test_without_an_input_there_are_two(self, tmp_path: Path) -> None:
+        prediction, target = two_folders(tmp_path, 1)
+        (row,) = evaluate(prediction, target, metrics=PIXELS, floors=True, device="cpu").rows
+        assert list(row.floors) == ["black", "mean colour"]
+
+    def test_an_input_that_is_the_prediction_or_the_target(self, tmp_path: Path) -> None:
+        prediction, target = two_folders(tmp_path, 2)
+        for row in evaluate(prediction, target, input=prediction, metrics=PIXELS, floors=True, device="cpu").rows:
+            assert row.floors["input"] == {name: row.scores[name] for name in PIXELS}
+        for row in evaluate(prediction, target, input=target, metrics=PIXELS, floors=True, device="cpu").rows:
+            assert row.floors["input"] == {"charbonnier": 0.001, "psnr": float("inf")}
+
+    def test_where_no_pair_can_be_scored(self, tmp_path: Path) -> None:
+        prediction, target = two_folders(tmp_path, 2)
+        for path in prediction.iterdir():
+            path.write_bytes(b"no image")
+        results = evaluate(prediction, target, metrics=PIXELS, floors=True, device="cpu")
+        assert not results.scored
+        assert len(results.errors) == 2
+
+    def test_a_file_that_is_called_like_a_floor(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        prediction, target = two_folders(tmp_path, 1)
+        monkeypatch.chdir(tmp_path)
+        for name in (":black", "black"):
+            Path(name).write_bytes((prediction / "im0.png").read_bytes())
+            (row,) = evaluate(name, target / "im0.png", metrics=PIXELS, floors=True, device="cpu").rows
+            assert row.status == "ok"
+            assert row.scores["psnr"] > row.floors["black"]["psnr"]
+
+    def test_of_several_runs_they_are_scored_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        runs_of(tmp_path, 3, count=2)
+        calls: list[tuple[str, int, int]] = []
+        found = evaluate_runs(
+            {f"run{k}": tmp_path / f"run{k}" for k in range(3)},
+            tmp_path / "target",
+            metrics=PIXELS,
+            floors=True,
+            device="cpu",
+            progress=lambda *call: calls.append(call),
+        )
+        assert calls[-1] == ("pairs", 2 * (3 + 2), 2 * (3 + 2))
+        assert len({str(dict(run.rows[0].floors)) for run in found.values()}) == 1
+
+
+class TestAligned:
+    @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+    @pytest.mark.parametrize("kind", alignment.ALIGNMENTS)
+    def test_scores_are_those_of_the_aligned_prediction(self, tmp_path: Path, kind: str, masked: bool) -> None:
+        folders = four_folders(tmp_path, 2)
+        names = ["charbonnier", "psnr", "ssim", "lpips", "mps"]
+        results = evaluate(
+            folders["prediction"], folders["target"], mask=folders["mask"] if masked else None,
+            metrics=names, settings=Settings(align=kind), device="cpu", batch_size=2,
+        )  # fmt: skip
+        for row in results.rows:
+            batch = by_hand(folders, row.name, mask=masked)
+            found = alignment.align(kind, batch.prediction, batch.target, batch.mask)
+            for metric in build(names, Settings(), torch.device("cpu")):
+                aligned = Batch(found.prediction, found.target, mask=found.mask)
+                expected = columns_of(metric, masked_scores(metric, aligned))[metric.name]
+                assert row.scores[f"{metric.name}_aligned"] == pytest.approx(expected, abs=1e-6, rel=1e-6)
+            for fitted in ("gain", "offset"):
+                for channel, value in zip("rgb", getattr(found, fitted)[0].tolist(), strict=True):
+                    unfitted = {"gain": 1.0, "offset": 0.0}[fitted]
+                    got = row.scores.get(f"align_{fitted}_{channel}", unfitted)
+                    assert got == pytest.approx(value, abs=1e-9, rel=1e-9)
+        assert results.signature["align"] == alignment.protocol(kind)
+
+    def test_raw_scores_stay_what_they_are(self, tmp_path: Path, vgg19_checkpoint: Path) -> None:
+        prediction, target = two_folders(tmp_path, 2)
+        given = {"device": "cpu", "vgg19_weights": vgg19_checkpoint}
+        plain = evaluate(prediction, target, **given)  # type: ignore[arg-type]
+        more = evaluate(prediction, target, settings=EVERYTHING, **given)  # type: ignore[arg-type]
+        for row, other in zip(plain.rows, more.rows, strict=True):
+            assert dict(row.scores) == pytest.approx({name: other.scores[name] for name in row.scores}, abs=1e-6)
+        assert [column.name for column in plain.columns] == [c.name for c in more.columns][: len(plain.columns)]
+        assert {"align", "regions"} == more.signature.keys() - plain.signature.keys()
+
+    def test_a_black_prediction_has_aligned_scores_too(self, tmp_path: Path) -> None:
+        write(tmp_path / "p" / "a.png", np.zeros((40, 48, 3), np.uint8))
+        write(tmp_path / "t" / "a.png", picture(1))
+        for kind in alignment.ALIGNMENTS:
+            settings = Settings(align=kind)
+            (row,) = evaluate(tmp_path / "p", tmp_path / "t", metrics=PIXELS, settings=settings, device="cpu").rows
+            assert row.status == "ok", (kind, row.error)
+
+
+class TestRegions:
+    @pytest.mark.parametrize("masked", [False, True], ids=["whole", "masked"])
+    def test_scores_of_pixels_are_those_of_the_region(self, tmp_path: Path, masked: bool) -> None:
+        """By NumPy, from the definition."""
+        folders = four_folders(tmp_path, 2)
+        results = evaluate(
+            folders["prediction"], folders["target"], mask=folders["mask"] if masked else None,
+            metrics=["charbonnier", "psnr"], settings=Settings(regions=True), device="cpu",
+        )  # fmt: skip
+        for row in results.rows:
+            prediction, target = (np.asarray(PIL.Image.open(p), np.float64) / 255 for p in (row.prediction, row.target))
+            linear = np.where(target <= 0.04045, target / 12.92, ((target + 0.055) / 1.055) ** 2.4)
+            light = linear @ (0.2126, 0.7152, 0.0722)
+            mask = np.asarray(PIL.Image.open(folders["mask"] / f"{row.name}.png")) > 0
+            inside = mask if masked else np.ones_like(mask)
+            mean = light[inside].mean()
+            shadows, highlights = light < mean / 4, light > 2 * mean
+            regions = {"shadows": shadows, "highlights": highlights, "midtones": ~(shadows | highlights)}
+            for name, region in regions.items():
+                region = region & inside
+                if not region.any():
+                    assert f"psnr_{name}" not in row.scores
+                    continue
+                error = (prediction - target)[region]
+                assert row.scores[f"psnr_{name}"] == pytest.approx(-10 * np.log10((error**2).mean()), abs=1e-4)
+                assert row.scores[f"charbonnier_{name}"] == pytest.approx(np.sqrt(error**2 + 1e-6).mean(), abs=1e-6)
+
+    def test_an_image_without_a_region_is_still_ok(self, tmp_path: Path) -> None:
+        write(tmp_path / "p" / "a.png", picture(1) // 8 + 100)
+        write(tmp_path / "t" / "a.png", picture(2) // 8 + 100)
+        settings = Settings(regions=True)
+        (row,) = evaluate(tmp_path / "p", tmp_path / "t", metrics=["psnr"], settings=settings, device="cpu").rows
+        assert row.status == "ok"
+        assert set(row.scores) == {"psnr", "psnr_midtones"}
+        assert row.scores["psnr_midtones"] == pytest.approx(row.scores["psnr"])
+
+
+class TestMistakes:
+    def mistakes(self, tmp_path: Path, **given: Path) -> dict[str, tuple[str, ...]]:
+        results = evaluate(tmp_path / "prediction", tmp_path / "target", metrics=PIXELS, device="cpu", **given)  # type: ignore[arg-type]
+        return {row.name: row.mistakes for row in results.rows}
+
+    def test_images_that_are_equal_or_of_one_colour(self, tmp_path: Path) -> None:
+        folders = four_folders(tmp_path, 6)
+        flat = np.full((40, 48, 3), 90, np.uint8)
+        write(folders["prediction"] / "im1.png", picture(1))
+        write(folders["input"] / "im2.png", np.asarray(PIL.Image.open(folders["prediction"] / "im2.png")))
+        write(folders["input"] / "im3.png", picture(3))
+        write(folders["prediction"] / "im4.png", flat)
+        write(folders["target"] / "im5.png", flat)
+        assert self.mistakes(tmp_path, input=folders["input"]) == {
+            "im0": (),
+            "im1": ("the prediction equals the target",),
+            "im2": ("the prediction equals the input",),
+            "im3": ("the target equals the input",),
+            "im4": ("the prediction has one colour only",),
+            "im5": ("the target has one colour only",),
+        }
+        assert self.mistakes(tmp_path)["im2"] == ()
+
+    def test_one_file_under_several_names(self, tmp_path: Path) -> None:
+        two_folders(tmp_path, 5)
+        same = (tmp_path / "prediction" / "im0.png").read_bytes()
+        for name in ("im2", "im4"):
+            (tmp_path / "prediction" / f"{name}.png").write_bytes(same)
+        found = self.mistakes(tmp_path)
+        assert found["im1"] == found["im3"] == ()
+        assert found["im0"] == ("the prediction is the same file as that of im2 and 1 more",)
+        assert found["im2"] == ("the prediction is the same file as that of im0 and 1 more",)
+
+    def test_files_of_one_size_that_differ_are_no_twins(self, tmp_path: Path) -> None:
+        for i in range(3):
+            for side, seed in (("prediction", i), ("target", 10 + i)):
+                path = tmp_path / side / f"im{i}.bmp"
+                write(path, picture(seed))
+        assert set(self.mistakes(tmp_path).values()) == {()}
+
+    def test_a_prediction_that_is_gone_is_no_twin(self, tmp_path: Path) -> None:
+        two_folders(tmp_path, 3)
+        (tmp_path / "prediction" / "im1.png").unlink()
+        (tmp_path / "prediction" / "im1.png").symlink_to("nowhere")
+        assert self.mistakes(tmp_path)["im1"] == ()
+
+    @pytest.mark.parametrize(
+        ("prediction", "target", "swapped"),
+        [
+            ("gt", "predictions", True),
+            ("GT", "Output", True),
+            ("ground_truth", "results-v2", True),
+            ("test_targets", "pred", True),
+            ("predictions", "gt", False),
+            ("gt", "gt2", False),
+            ("target", "relit", False),
+            ("targetted", "output", False),
+            ("out", "pred", False),
+        ],
+    )
+    def test_folders_that_look_swapped(self, tmp_path: Path, prediction: str, target: str, swapped: bool) -> None:
+        for folder, seed in ((prediction, 1), (target, 2)):
+            write(tmp_path / folder / "a.png", picture(seed))
+        warnings = evaluate(tmp_path / prediction, tmp_path / target, metrics=PIXELS, device="cpu").warnings
+        assert len(warnings) == swapped
+        if swapped:
+            assert warnings[0] == (
+                f"{tmp_path / prediction} was given as prediction and {tmp_path / target} as target: are they swapped? "
+                "the prediction comes first"
+            )
+
+    def test_folders_that_look_swapped_from_inside_one(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        for folder, seed in (("gt", 1), ("pred", 2)):
+            write(tmp_path / folder / "a.png", picture(seed))
+        monkeypatch.chdir(tmp_path / "gt")
+        (warning,) = evaluate(".", "../pred", metrics=PIXELS, device="cpu").warnings
+        assert "are they swapped?" in warning
+
+
+def test_one_pixel_with_everything(tmp_path: Path) -> None:
+    for i, side in enumerate(("prediction", "target", "input", "mask")):
+        write(tmp_path / side / "a.png", np.full((1, 1, 3), 60 * i + 9, np.uint8))
+    folders = {side: tmp_path / side for side in ("prediction", "target", "input", "mask")}
+    results = evaluate(**folders, settings=EVERYTHING, floors=True, device="cpu", offline=True)
+    (row,) = results.rows
+    assert row.status == "error"
+    assert "diagnosis (needs 4x4)" in row.error
+    assert {"charbonnier", "psnr", "psnr_aligned"} <= row.scores.keys()
+    assert {"psnr", "charbonnier"} <= row.floors["black"].keys()
+
+
+def test_all_of_it_comes_back_from_json(tmp_path: Path) -> None:
+    folders = four_folders(tmp_path, 3)
+    (folders["mask"] / "im1.png").unlink()
+    write(folders["prediction"] / "im2.png", picture(2))
+    results = evaluate(**folders, settings=EVERYTHING, floors=True, device="cpu", offline=True)
+    assert any(row.mistakes for row in results.rows)
+    text = json.render(results)
+    jsonschema.validate(loads(text), loads((files("relight_eval.reports") / "results.schema.json").read_text()))
+    again = json.parse(text, "x")
+    assert replace(again, seconds=0.0) == replace(results, seconds=0.0, ignored=0)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, None])
+def test_odd_numbers_of_pairs_and_floors(tmp_path: Path, batch_size: int | None) -> None:
+    """Floors make batches of other compositions; nothing may mix."""
+    folders = four_folders(tmp_path, 5)
+    run = partial(evaluate, **folders, metrics=[*PIXELS, "ssim", "diagnosis"], settings=EVERYTHING, device="cpu")
+    expected = run(batch_size=2)
+    found = run(floors=True, batch_size=batch_size, workers=3)
+    for row, other in zip(found.rows, expected.rows, strict=True):
+        assert dict(row.scores) == pytest.approx(dict(other.scores), abs=1e-9, rel=1e-9)

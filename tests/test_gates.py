@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from relight_eval.columns import known
 from relight_eval.gates import judge
 from relight_eval.groups import Grouping
 from relight_eval.results import Results, Row, Verdict
@@ -756,3 +757,102 @@ def test_some_names_and_how_many_more() -> None:
     assert some([]) == ""
     assert some("abc", 2) == "a, b and 1 more"
     assert some("abcdefg", None) == "a, b, c, d, e, f, g"
+
+
+# Columns that are best between others, and those that an image may lack
+
+
+def having(column: str, scores: Sequence[float | None]) -> Results:
+    """A run with this one column; None where an image has none."""
+    rows = (
+        Row(f"image{i}", scores={"psnr": 30.0} | ({} if score is None else {column: score}))
+        for i, score in enumerate(scores)
+    )
+    return replace(run(tuple(rows)), columns=(known()["psnr"], known()[column]))
+
+
+@pytest.mark.parametrize(
+    ("rule", "outcome", "failing"),
+    [
+        pytest.param("each ev_error <= 0.2", "fail", ("image2",), id="above"),
+        pytest.param("each ev_error >= -0.2", "fail", ("image3", "image0"), id="below"),
+        pytest.param("max ev_error <= 0.25", "pass", (), id="largest"),
+        pytest.param("min ev_error >= -0.25", "fail", ("image3", "image0"), id="smallest"),
+        pytest.param("mean ev_error >= -0.2", "pass", (), id="mean, in which both sides cancel"),
+        pytest.param("worst1 ev_error <= 0.2", "fail", ("image2",), id="worst above"),
+        pytest.param("worst1 ev_error >= -0.5", "pass", (), id="worst below"),
+    ],
+)
+def test_a_bound_on_either_side_of_the_best_value(rule: str, outcome: str, failing: tuple[str, ...]) -> None:
+    found = of_run(rule, having("ev_error", [-0.375, 0.0, 0.25, -0.5]))
+    assert found.outcome == outcome
+    if outcome == "fail":
+        assert found.failing == failing
+
+
+def test_images_that_lack_what_they_may_lack_are_not_judged_by_it() -> None:
+    found = of_run("each psnr_shadows >= 20", having("psnr_shadows", [25.0, None, 15.0]))
+    assert (found.outcome, found.failing) == ("fail", ("image2",))
+    assert found.judged == {"image0": 25.0, "image2": 15.0}
+    nothing = of_run("each psnr_shadows >= 20", having("psnr_shadows", [None, None]))
+    assert nothing.outcome == "fail"
+    assert math.isnan(nothing.value)
+
+
+@pytest.mark.parametrize(
+    ("rule", "line"),
+    [
+        pytest.param(
+            "each psnr_shadows >= 10",
+            "each psnr_shadows >= 10: all 2 images of 3 that have it (worst 15.0000, by 5.0000)",
+            id="each-passes",
+        ),
+        pytest.param(
+            "each psnr_shadows >= 20",
+            "each psnr_shadows: 1 of 2 images of 3 that have it < 20 (worst 15.0000, by 5.0000)",
+            id="each-fails",
+        ),
+        pytest.param(
+            "psnr_shadows >= 20", "mean psnr_shadows 20.0000 >= 20 (by 0, 2 of 3 images have it)", id="statistic"
+        ),
+        pytest.param("psnr >= 20", "mean psnr 30.0000 >= 20 (by 10.0000)", id="all-have-it"),
+    ],
+)
+def test_that_images_lack_the_column_is_said(rule: str, line: str) -> None:
+    assert of_run(rule, having("psnr_shadows", [25.0, None, 15.0])).line == line
+
+
+def test_that_images_lack_the_column_is_said_of_those_that_the_rule_is_about() -> None:
+    results = having("psnr_shadows", [25.0, None, None])
+    line = of_run("psnr_shadows >= 20", results, images="image[01]").line
+    assert line == "mean psnr_shadows of image[01] 25.0000 >= 20 (by 5.0000, 1 of 2 images has it)"
+    line = of_run("each psnr_shadows >= 20", results).line
+    assert line == "each psnr_shadows >= 20: all 1 image of 3 that has it (worst 25.0000, by 5.0000)"
+    assert "have it" not in of_run("each psnr_shadows >= 20", results, images="image0").line
+
+
+def test_that_images_of_a_group_lack_the_column_is_said() -> None:
+    rows = [Row(name, scores={"psnr": 30.0, "psnr_shadows": 25.0}) for name in ("scene1_0", "scene2_0")]
+    results = having("psnr_shadows", [])
+    results = replace(results, rows=(*rows, Row("scene2_1", scores={"psnr": 30.0})), grouping=SCENES)
+    assert of_run("each scene mean psnr_shadows >= 20", results).line == (
+        "each scene mean psnr_shadows >= 20: all 2 scene groups (worst 25.0000, by 5.0000; 2 of 3 images have it)"
+    )
+
+
+def test_a_drop_of_an_aligned_score() -> None:
+    ours, theirs = (having("psnr_aligned", [score] * 8) for score in (29.0, 30.0))
+    _, verdict = judge(ours, [parse("each psnr_aligned drop <= 0.5")], baseline=theirs)
+    assert (verdict.outcome, verdict.value) == ("fail", 1.0)
+
+
+def test_images_with_another_mask_than_in_the_baseline_fail() -> None:
+    def masked(digest: str) -> Results:
+        rows = tuple(Row(name, scores={"ssim": 0.5}, digests={"mask": digest}) for name in ("a", "b"))
+        return replace(run(), rows=rows)
+
+    rule = parse("ssim drop <= 0.1")
+    same, other = (judge(masked("x"), [rule], baseline=masked(digest))[0] for digest in "xy")
+    assert same.outcome == "pass"
+    assert (other.outcome, other.failing) == ("fail", ("a", "b"))
+    assert other.line == "all 2 images of the baseline are there; 2 images with another mask: a, b"

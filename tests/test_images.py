@@ -26,7 +26,7 @@ import torch
 import torchvision
 
 from relight_eval.errors import ImageError, UsageError
-from relight_eval.images import check_same_size, read
+from relight_eval.images import check_same_size, read, read_mask
 
 Array = npt.NDArray[np.uint8]
 Save = Callable[[bytes], Path]
@@ -794,3 +794,134 @@ def test_images_of_one_file_are_separate(save: Save) -> None:
     first = read(path)
     first.pixels.zero_()
     assert np.array_equal(pixels(path), RGB)
+
+
+# Masks
+
+INSIDE = np.zeros((HEIGHT, WIDTH), bool)
+INSIDE[1, 2:6] = INSIDE[3, 0] = True
+ONE = INSIDE.astype(np.uint8)
+
+
+def indexed(levels: Array) -> PIL.Image.Image:
+    """Number 7 is red, 9 and 0 are black."""
+    image = PIL.Image.fromarray(np.where(levels > 0, 7, 9).astype(np.uint8), "P")
+    image.putpalette([0, 0, 0] * 7 + [200, 0, 0] + [0, 0, 0] * 248)
+    return image
+
+
+def float_mask() -> Array:
+    values = np.where(INSIDE, 1e-6, 0).astype(np.float32)
+    values[0, :3] = np.nan, -1, -np.inf
+    return values  # type: ignore[return-value]
+
+
+def colour(array: Array) -> PIL.Image.Image:
+    return PIL.Image.fromarray(grey3(array))
+
+
+MASKS: dict[str, tuple[PIL.Image.Image, str, dict[str, object]]] = {
+    "grey 0 and 1": (PIL.Image.fromarray(ONE), "PNG", {}),
+    "grey 0 and 255": (PIL.Image.fromarray(ONE * 255), "PNG", {}),
+    "1 bit": (PIL.Image.fromarray(INSIDE), "PNG", {}),
+    "RGB": (colour(ONE), "PNG", {}),
+    "one channel of RGB": (PIL.Image.fromarray(np.dstack([0 * ONE, 0 * ONE, ONE])), "PNG", {}),
+    "RGBA, opaque": (PIL.Image.fromarray(np.dstack([ONE, ONE, ONE, OPAQUE])), "PNG", {}),
+    "RGBA, seen through": (PIL.Image.fromarray(np.dstack([ONE, ONE, ONE, 0 * OPAQUE])), "PNG", {}),
+    "LA": (PIL.Image.fromarray(np.dstack([ONE, OPAQUE]), "LA"), "PNG", {}),
+    "palette": (indexed(ONE), "PNG", {}),
+    "palette with transparency": (indexed(ONE), "PNG", {"transparency": 9}),
+    "GIF": (indexed(ONE), "GIF", {}),
+    "BMP": (PIL.Image.fromarray(ONE * 255), "BMP", {}),
+    "WebP": (colour(ONE * 255), "WEBP", {"lossless": True}),
+    "16 bits, PNG": (PIL.Image.fromarray(INSIDE.astype(np.uint16)), "PNG", {}),
+    "16 bits, TIFF": (PIL.Image.fromarray(INSIDE.astype(np.uint16)), "TIFF", {}),
+    "32 bits, TIFF": (PIL.Image.fromarray(INSIDE.astype(np.int32)), "TIFF", {}),
+    "float with NaN": (PIL.Image.fromarray(float_mask()), "TIFF", {}),
+    "float, packed": (PIL.Image.fromarray(float_mask()), "TIFF", {"compression": "tiff_lzw"}),
+    "RGB, packed": (colour(ONE), "TIFF", {"compression": "tiff_lzw"}),
+    "CMYK, in which 0 is white": (colour(ONE * 255).convert("CMYK"), "TIFF", {}),
+    "YCbCr, in which black is 0, 128, 128": (colour(ONE * 255).convert("YCbCr"), "TIFF", {}),
+    "RGB and a channel without meaning": (PIL.Image.fromarray(np.dstack([ONE, ONE, ONE, OPAQUE]), "RGBX"), "TIFF", {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("image", "kind", "settings"), MASKS.values(), ids=MASKS)
+def test_inside_a_mask_is_what_is_more_than_0(
+    save: Save, image: PIL.Image.Image, kind: str, settings: dict[str, object]
+) -> None:
+    found = read_mask(save(encoded(image, kind, **settings)))
+    assert found.dtype == torch.bool
+    assert found.is_contiguous()
+    assert np.array_equal(found.numpy(), INSIDE)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_of_a_mask_is_applied_once(save: Save, kind: str, orientation: int) -> None:
+    """(Pillow turns a TIFF by itself, others not.)"""
+    exif = PIL.Image.Exif()
+    exif[0x0112] = orientation
+    settings = {"lossless": True} if kind == "WEBP" else {}
+    found = read_mask(save(encoded(colour(ONE * 255), kind, exif=exif, **settings)))
+    assert np.array_equal(found.numpy(), turned(INSIDE, orientation))  # type: ignore[arg-type]
+
+
+def test_a_16_bit_mask_in_colour_is_refused_for_1_would_become_0(save: Save) -> None:
+    """Pillow takes the upper byte in silence."""
+    rows = np.repeat(INSIDE.astype(">u2")[..., None], 3, axis=-1)
+    lines = b"".join(b"\0" + row.tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 16, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    packed = [struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks]
+    with pytest.raises(ImageError, match=r"a0\.png: 16 bits of colour cannot be read; save the mask in grey"):
+        read_mask(save(b"\x89PNG\r\n\x1a\n" + b"".join(packed)))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(b"", "the file is empty", id="empty"),
+        pytest.param(b"hello", "not an image that can be read", id="text"),
+        pytest.param(b"<html>", "not an image but a web page", id="web page"),
+        pytest.param(encoded(PIL.Image.fromarray(ONE), "PNG")[:50], "the PNG is damaged or of a kind", id="cut short"),
+        pytest.param(b"\x89PNG\r\n\x1a\n" + b"x" * 40, "the PNG is damaged or of a kind", id="no PNG"),
+        pytest.param(b"II*\0\xff\xff\xff\xff", "the TIFF is damaged or of a kind", id="no TIFF"),
+    ],
+)
+def test_a_mask_that_cannot_be_read_says_why(save: Save, content: bytes, said: str) -> None:
+    with pytest.raises(ImageError, match=rf"a0\.png: {said}"):
+        read_mask(save(content))
+
+
+def test_a_mask_that_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"gone\.png: no such file"):
+        read_mask(tmp_path / "gone.png")
+    with pytest.raises(ImageError, match="is a folder, expected an image"):
+        read_mask(tmp_path)
+
+
+def test_a_mask_of_too_many_pixels_is_not_decoded(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(encoded(PIL.Image.fromarray(ONE), "PNG"))
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", HEIGHT * WIDTH // 2 - 1)
+    with pytest.raises(ImageError, match=f"{WIDTH}x{HEIGHT} is more than the limit"):
+        read_mask(path)
+
+
+def test_a_mask_cut_off_anywhere_is_an_image_error_or_whole(save: Save) -> None:
+    for image, kind, settings in (MASKS["RGB"], MASKS["float, packed"], MASKS["GIF"], MASKS["WebP"]):
+        content = encoded(image, kind, **settings)
+        for end in range(0, len(content), 7):
+            with contextlib.suppress(ImageError):
+                assert read_mask(save(content[:end])).shape == (HEIGHT, WIDTH)
+
+
+def test_a_mask_that_does_not_fit_the_memory_is_not_called_damaged(save: Save, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(encoded(PIL.Image.fromarray(ONE), "PNG"))
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(PIL.PngImagePlugin.PngImageFile, "load", full)
+    with pytest.raises(ImageError, match="not enough memory to decode this PNG; use fewer --workers"):
+        read_mask(path)

@@ -12,6 +12,7 @@ from relight_eval.pairs import (
     Pair,
     Pairing,
     Unpaired,
+    beside,
     find,
     natural_key,
     unpaired_message,
@@ -438,3 +439,65 @@ def test_natural_order_is_total() -> None:
     assert len(set(keys.values())) == len(keys)
     shuffled = rng.sample(words, len(words))
     assert sorted(shuffled, key=natural_key) == sorted(words, key=natural_key)
+
+
+# Folders beside the two
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> Path:
+    return tmp_path / "masks"
+
+
+def test_beside_finds_the_file_of_each_pair_by_name(out: Path, gt: Path, masks: Path) -> None:
+    fill(out, "a.jpg", "kitchen/07.png", "only.png")
+    fill(gt, "a.png", "kitchen/07.png")
+    fill(masks, "a.tif", "kitchen/07.PNG", "07.png", "other.png", "notes.txt", ".hidden.png")
+    found = beside(masks, find(out, gt))
+    assert found == {"a": masks / "a.tif", "kitchen/07": masks / "kitchen/07.PNG"}
+
+
+def test_beside_leaves_out_what_is_lacking(out: Path, gt: Path, masks: Path) -> None:
+    fill(out, "a.png", "b.png")
+    fill(gt, "a.png", "b.png")
+    fill(masks, "b.png")
+    assert beside(masks, find(out, gt)) == {"b": masks / "b.png"}
+
+
+def test_beside_takes_any_suffix_whatever_the_glob_and_refuses_two_files_of_one_name(
+    out: Path, gt: Path, masks: Path
+) -> None:
+    fill(out, "a.jpg", "b.jpg")
+    fill(gt, "a.jpg", "b.jpg")
+    fill(masks, "a.png", "b.png")
+    assert beside(masks, find(out, gt, glob="b*.jpg")) == {"b": masks / "b.png"}
+    fill(masks, "a.tif")
+    with pytest.raises(PairingError, match=r"masks: a\.png and a\.tif have one name; .* Keep one of them"):
+        beside(masks, find(out, gt))
+
+
+def test_beside_files_is_a_file(out: Path, gt: Path, masks: Path) -> None:
+    fill(out, "a.png")
+    fill(gt, "b.png")
+    fill(masks, "c.png")
+    pairing = find(out / "a.png", gt / "b.png")
+    assert beside(masks / "c.png", pairing) == {"a": masks / "c.png"}
+    with pytest.raises(PairingError, match=r"masks and .*b\.png must both be folders, or both files"):
+        beside(masks, pairing)
+    fill(gt, "a.png")
+    with pytest.raises(PairingError, match=r"c\.png and .*gt must both be folders, or both files"):
+        beside(masks / "c.png", find(out, gt))
+
+
+def test_beside_with_nothing_in_common_or_nothing_there(out: Path, gt: Path, masks: Path) -> None:
+    fill(out, "a.png", "b.png", "c.png")
+    fill(gt, "a.png", "b.png", "c.png")
+    fill(masks, "m1.png", "m2.png", "m3.png")
+    said = r"no name in common: .*masks has m1, m2 and 1 more, but the pairs are a, b and 1 more"
+    with pytest.raises(PairingError, match=said):
+        beside(masks, find(out, gt))
+    with pytest.raises(PairingError, match=r"mask: no such folder; did you mean .*masks\?"):
+        beside(masks.with_name("mask"), find(out, gt))
+    fill(masks.with_name("empty"))
+    with pytest.raises(PairingError, match="empty: no image, the folder is empty"):
+        beside(masks.with_name("empty"), find(out, gt))

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from relight_eval.columns import known
 from relight_eval.groups import Grouping
 from relight_eval.results import Results, Row, paired_changes, signature_differences
 from relight_eval.statistics import summary
@@ -51,6 +52,25 @@ def test_arrow_points_to_better(better: str, arrow: str) -> None:
     assert {column.arrow for column in COLUMNS if column.better == better} == {arrow}
 
 
+@pytest.mark.parametrize(
+    ("name", "arrow", "main"),
+    [
+        ("psnr", "↑", True),
+        ("psnr_aligned", "↑", True),
+        ("psnr_shadows", "↑", False),
+        ("wssim_ll2", "↑", False),
+        ("lpips", "↓", True),
+        ("ev_error", "→", False),
+        ("share_colour", " ", False),
+        ("align_gain_r", " ", False),
+    ],
+)
+def test_columns_say_where_better_is_and_whether_they_are_what_a_metric_comes_to(
+    name: str, arrow: str, main: bool
+) -> None:
+    assert (known()[name].arrow, known()[name].main) == (arrow, main)
+
+
 # How two runs go together
 
 
@@ -61,9 +81,9 @@ def scored(scores: Mapping[str, float], column: str = "psnr") -> Results:
 def test_changes_are_ours_less_theirs_of_the_images_that_both_scored() -> None:
     ours = scored({"a": 30.0, "new": 1.0, "c": 19.5})
     theirs = scored({"c": 20.0, "gone": 1.0, "a": 28.0})
-    assert paired_changes(ours, theirs, "psnr") == {"a": 2.0, "c": -0.5}
-    assert paired_changes(ours, theirs, "ssim") == {}
-    assert paired_changes(run(), run(), "ssim") == {"a": 0.0, "b10": 0.0}
+    assert paired_changes(ours, theirs, COLUMNS[1]) == {"a": 2.0, "c": -0.5}
+    assert paired_changes(ours, theirs, COLUMNS[2]) == {}
+    assert paired_changes(run(), run(), COLUMNS[2]) == {"a": 0.0, "b10": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +95,25 @@ def test_changes_are_ours_less_theirs_of_the_images_that_both_scored() -> None:
     ],
 )
 def test_changes_of_identical_images_are_never_nan(ours: float, theirs: float, change: float) -> None:
-    assert paired_changes(scored({"a": ours}), scored({"a": theirs}), "psnr") == {"a": change}
+    assert paired_changes(scored({"a": ours}), scored({"a": theirs}), COLUMNS[1]) == {"a": change}
+
+
+@pytest.mark.parametrize(
+    ("column", "ours", "theirs", "change"),
+    [
+        pytest.param("ev_error", -0.1, 0.3, -0.2, id="nearer-from-the-other-side"),
+        pytest.param("ev_error", 0.3, -0.1, 0.2, id="farther"),
+        pytest.param("ev_error", 0.25, -0.25, 0.0, id="as-far"),
+        pytest.param("gain_r", 1.25, 0.5, -0.25, id="of-1"),
+        pytest.param("wb_angle", 1.0, 3.0, -2.0, id="lower-is-better"),
+        pytest.param("shadow_iou", 0.5, 0.75, -0.25, id="higher-is-better"),
+    ],
+)
+def test_changes_of_what_is_best_between_others_are_of_the_distance(
+    column: str, ours: float, theirs: float, change: float
+) -> None:
+    found = paired_changes(scored({"a": ours}, column), scored({"a": theirs}, column), known()[column])
+    assert found == {"a": change}
 
 
 @pytest.mark.parametrize(
@@ -98,6 +136,8 @@ def test_changes_of_identical_images_are_never_nan(ours: float, theirs: float, c
             id="one-less",
         ),
         pytest.param(SIGNATURE | {"interval": "seed=1", "group": "(a)"}, {"psnr"}, {}, id="how-the-spread-was-told"),
+        pytest.param(SIGNATURE | {"align": "gain", "regions": "three"}, {"psnr"}, {}, id="what-only-adds-columns"),
+        pytest.param(SIGNATURE | {"mask": ">0"}, {"psnr"}, {"mask": ("nothing", ">0")}, id="a-mask"),
         pytest.param({}, {"charbonnier"}, {}, id="not-known"),
     ],
 )
@@ -109,6 +149,11 @@ def test_signatures_differ_in(
     assert signature_differences(ours, theirs_too, metrics) == differences
     turned = {key: (there, here) for key, (here, there) in differences.items()}
     assert signature_differences(theirs_too, ours, metrics) == turned
+
+
+def test_another_alignment_is_a_difference_where_both_have_one() -> None:
+    ours, theirs = (replace(run(), signature=SIGNATURE | {"align": kind}) for kind in ("gain", "affine"))
+    assert signature_differences(ours, theirs, {"psnr"}) == {"align": ("gain", "affine")}
 
 
 # Spread

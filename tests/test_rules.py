@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from relight_eval.columns import charbonnier, known, psnr, wssim
+from relight_eval.columns import charbonnier, diagnosis, known, psnr, wssim
 from relight_eval.errors import UsageError
 from relight_eval.groups import Grouping
+from relight_eval.results import Column
 from relight_eval.rules import Rule, nearest_project, parse, read, require
 from relight_eval.text import exact
 
@@ -249,10 +250,53 @@ def test_a_change_without_a_baseline(change: str) -> None:
 def test_every_column_takes_a_rule_in_its_direction_alone() -> None:
     columns = list(known().values())
     for column in columns:
+        if column.better in ("nearest", "none"):
+            continue  # see the next
         right, wrong = (">", "<") if column.better == "higher" else ("<", ">")
         require([parse(f"{column.name} {right} 0.5")], columns, grouping=None, baseline=False)
         with pytest.raises(UsageError, match=f"{column.name} is better when {column.better}"):
             require([parse(f"{column.name} {wrong} 0.5")], columns, grouping=None, baseline=False)
+
+
+@pytest.mark.parametrize(
+    "column", [c for c in known().values() if c.better in ("nearest", "none")], ids=lambda c: c.name
+)
+def test_a_column_without_a_better_side_takes_both_bounds_and_neither_drop_nor_rise(column: Column) -> None:
+    for op in (">=", "<=", ">", "<"):
+        require([parse(f"each {column.name} {op} 0.5")], [column], grouping=None, baseline=False)
+    for change in ("drop", "rise"):
+        with pytest.raises(UsageError, match=f"{column.name} has no better side, so it has neither drop nor rise"):
+            require([parse(f"{column.name} {change} <= 0.1")], [column], grouping=None, baseline=True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        pytest.param("psnr_aligned >= 20", "psnr_aligned was not scored in this run; add --align.", id="aligned"),
+        pytest.param("align_gain_r <= 2", "align_gain_r was not scored in this run; add --align.", id="fitted"),
+        pytest.param("align_offset_b <= 2", "align_offset_b was not scored in this run; add --align.", id="offset"),
+        pytest.param("ssim_shadows >= 0.5", "ssim_shadows was not scored in this run; add --regions.", id="region"),
+        pytest.param("shadow_baked <= 0.2", "shadow_baked was not scored in this run; add --input.", id="input"),
+        pytest.param("copy_ratio <= 1", "copy_ratio was not scored in this run; add --input.", id="copy"),
+        pytest.param("lpips <= 0.2", "lpips was not scored in this run; add its metric with -m.", id="metric"),
+        pytest.param("shadow_bked <= 0.2", "there is no column 'shadow_bked'", id="no such"),
+    ],
+)
+def test_a_column_that_an_option_would_add_names_the_option(rule: str, said: str) -> None:
+    here = [*diagnosis(), known()["psnr"]]
+    with pytest.raises(UsageError, match=re.escape(said)):
+        require([parse(rule)], here, grouping=None, baseline=False)
+
+
+def test_without_the_diagnosis_a_rule_about_it_asks_for_the_metric() -> None:
+    with pytest.raises(UsageError, match="ev_error was not scored in this run; add its metric with -m"):
+        require([parse("each ev_error <= 1")], [known()["psnr"]], grouping=None, baseline=False)
+
+
+def test_a_bound_that_no_value_could_keep_is_refused_on_either_side() -> None:
+    for rule in ("ev_error <= -17", "ev_error >= 17", "share_rest >= 2", "gain_r <= -1"):
+        with pytest.raises(UsageError, match=r"lies between .* no image could ever pass"):
+            require([parse(rule)], list(known().values()), grouping=None, baseline=False)
 
 
 # Files

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from relight_eval.engines import local
+from relight_eval.engines.floors import FLOORS
 from relight_eval.engines.local import Options, Tell
 from relight_eval.metrics import Settings
 from relight_eval.pairs import Pair
 from relight_eval.results import Row
 
-__all__ = ["ENGINES", "Engine", "Options"]
+__all__ = ["ENGINES", "FLOORS", "Engine", "Options"]
 
 
 class Engine(Protocol):

@@ -11,27 +11,31 @@ is decoded once, and what a metric needs of it is computed once (`Batch.by_targe
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import sys
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import cycle, groupby, islice
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from relight_eval import images
-from relight_eval.errors import ImageError, UsageError
+from relight_eval.engines.floors import FLOORS
+from relight_eval.errors import ImageError, UsageError, shown
 from relight_eval.metrics import Batch, Metric, Settings, build
+from relight_eval.metrics.masks import masked_scores
 from relight_eval.metrics.pieces import resources
 from relight_eval.pairs import Pair
-from relight_eval.results import Row
+from relight_eval.results import Column, Row
 
 Size = tuple[int, int]  # height, width
 
@@ -74,11 +78,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction of a pair in memory, (3, H, W) uint8, and the note on both files."""
+    """The prediction of a pair in memory, (3, H, W) uint8, the note on the files, and mistakes of set-up."""
 
     pair: Pair
     pixels: Tensor
     note: str = ""
+    mistakes: tuple[str, ...] = ()
+    digests: Mapping[str, str] = field(default_factory=dict)
+    error: str = ""  # that costs no more than some of the scores
 
     @property
     def size(self) -> Size:
@@ -87,10 +94,15 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A target in memory, (3, H, W) uint8, and predictions of it, at least one, all of its size."""
+    """A target in memory, (3, H, W) uint8, and predictions of it, at least one, all of its size.
+
+    So are its `input`, and its `mask` (H, W) bool, where there are any.
+    """
 
     predictions: tuple[Prediction, ...]
     target: Tensor
+    input: Tensor | None = None
+    mask: Tensor | None = None
 
     @property
     def size(self) -> Size:
@@ -114,7 +126,7 @@ def score(
     device = pick_device(options.device)
     workers = options.workers or available_cpus()
     _keep_freed_memory()
-    with _OneTorchThreadEach(), ThreadPoolExecutor(workers, "relight-eval", initializer=_begin_thread) as pool:
+    with OneTorchThreadEach(), ThreadPoolExecutor(workers, "relight-eval", initializer=begin_thread) as pool:
         scorer = Scorer(build(metrics, settings, device), device, pool, options.batch_size, tell, workers)
         decoded = decode_ahead(pairs, pool, options.alpha, ahead=2 * workers)
         started: deque[Started] = deque()
@@ -132,7 +144,7 @@ def score(
             pool.shutdown(wait=False, cancel_futures=True)  # when interrupted: do not decode what is left
 
 
-class _OneTorchThreadEach:
+class OneTorchThreadEach:
     """Within, this thread has one thread of torch, and so have those of the pool: a team that waits for work spins.
 
     The number that new threads begin with is one for the whole process. Of several runs at once, the first remembers
@@ -172,7 +184,7 @@ def _keep_freed_memory() -> None:
         mallopt(arena_max, 1)  # the heaps of other threads are given back all the same
 
 
-def _begin_thread() -> None:
+def begin_thread() -> None:
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
 
@@ -214,27 +226,85 @@ def decode(pairs: Sequence[Pair], alpha: images.Alpha) -> tuple[list[Decoded | R
 
     That is what WAITING_PIXELS do not hold: for the predictions of a large target it is decoded again.
     """
+    first = pairs[0]
     try:
-        target = images.read(pairs[0].target, alpha=alpha)
+        target = images.read(first.target, alpha=alpha)
+        input, lacking = _input(first, target, alpha)
+        mask = None if first.mask is None else _mask(first.mask, first.target, target)
     except ImageError as error:
         return [_row(pair, error=str(error)) for pair in pairs], ()
     most = max(1, WAITING_PIXELS // (target.pixels.shape[-2] * target.pixels.shape[-1]))
-    found = [_prediction(pair, target, alpha) for pair in pairs[:most]]
+    beside = {"input": None if input is None else input.pixels, "mask": mask}
+    digests = {side: _digest(pixels) for side, pixels in beside.items() if pixels is not None}
+    found = [_prediction(pair, target, input, mask, digests, alpha) for pair in pairs[:most]]
     decoded: list[Decoded | Row] = [item for item in found if isinstance(item, Row)]
-    if predictions := tuple(item for item in found if isinstance(item, Prediction)):
-        decoded.append(Decoded(predictions, target.pixels))
+    if predictions := tuple(replace(item, error=lacking) for item in found if isinstance(item, Prediction)):
+        decoded.append(Decoded(predictions, target.pixels, None if input is None else input.pixels, mask))
     return decoded, pairs[most:]
 
 
-def _prediction(pair: Pair, target: images.Image, alpha: images.Alpha) -> Prediction | Row:
+def _input(pair: Pair, target: images.Image, alpha: images.Alpha) -> tuple[images.Image | None, str]:
+    """The input of a pair, if there is one, or why it cannot be used: which costs the scores that need it."""
+    if pair.input is None:
+        return None, ""
+    try:
+        found = images.read(pair.input, alpha=alpha)
+        images.check_same_size(found.pixels, target.pixels, pair.input, pair.target)
+    except ImageError as error:
+        return None, f"input: {error}"
+    return found, ""
+
+
+def _mask(path: Path, target_path: Path, target: images.Image) -> Tensor:
+    found = images.read_mask(path)
+    images.check_same_size(found, target.pixels, path, target_path)
+    if not found.any():
+        raise ImageError(f"{shown(path)}: the mask is empty, no pixel of it is more than 0; there is nothing to score.")
+    return found
+
+
+def _digest(pixels: Tensor) -> str:
+    return hashlib.blake2b(pixels.numpy().tobytes(), digest_size=8).hexdigest()
+
+
+def _prediction(
+    pair: Pair,
+    target: images.Image,
+    input: images.Image | None,
+    mask: Tensor | None,
+    digests: Mapping[str, str],
+    alpha: images.Alpha,
+) -> Prediction | Row:
     """The prediction of a pair whose target is there, or the row that says why not."""
+    if pair.floor:
+        return Prediction(pair, FLOORS[pair.floor](target.pixels, mask))
     try:
         prediction = images.read(pair.prediction, alpha=alpha)
         images.check_same_size(prediction.pixels, target.pixels, pair.prediction, pair.target)
     except ImageError as error:
         return _row(pair, error=str(error))
-    sides = (("prediction", prediction.note), ("target", target.note))
-    return Prediction(pair, prediction.pixels, "; ".join(f"{side}: {text}" for side, text in sides if text))
+    sides = (("prediction", prediction.note), ("target", target.note), ("input", input.note if input else ""))
+    note = "; ".join(f"{side}: {text}" for side, text in sides if text)
+    mistakes = tuple(_mistakes(prediction.pixels, target.pixels, None if input is None else input.pixels))
+    return Prediction(pair, prediction.pixels, note, mistakes, digests)
+
+
+def _mistakes(prediction: Tensor, target: Tensor, input: Tensor | None) -> Iterator[str]:
+    """What looks like a mistake of set-up: images that are equal, or have one colour only."""
+    if _equal(prediction, target):
+        yield "the prediction equals the target"
+    if input is not None and _equal(prediction, input):
+        yield "the prediction equals the input"
+    if input is not None and _equal(target, input):
+        yield "the target equals the input"
+    for side, pixels in (("prediction", prediction), ("target", target)):
+        if _equal(pixels, pixels[:, :1, :1].expand_as(pixels)):
+            yield f"the {side} has one colour only"
+
+
+def _equal(one: Tensor, other: Tensor) -> bool:
+    """(The first row tells most images apart, in no time.)"""
+    return torch.equal(one[:, 0], other[:, 0]) and torch.equal(one, other)
 
 
 def decode_ahead(pairs: Sequence[Pair], pool: Executor, alpha: images.Alpha, *, ahead: int) -> Iterator[Decoded | Row]:
@@ -263,22 +333,22 @@ def in_batches(
     batch_size: Callable[[Size], int],
     most: Callable[[Size], int] = lambda size: sys.maxsize,
 ) -> Iterator[list[Decoded] | Row]:
-    """Targets of one size and number of predictions together, rows passed on.
+    """Targets of one size and number of predictions together, with and without an input apart; rows passed on.
 
     Of a size, `batch_size` says how many pairs are a batch, which yet holds at least one target with its predictions;
     `most` says how many of these there may be. Few sizes or many: what waits is bounded by WAITING_PIXELS.
     """
-    waiting: defaultdict[tuple[Size, int], list[Decoded]] = defaultdict(list)
+    waiting: defaultdict[tuple[Size, int, bool], list[Decoded]] = defaultdict(list)
     for item in decoded:
         if isinstance(item, Row):
             yield item
             continue
         for part in item.parts(most(item.size)):
             runs = len(part.predictions)
-            group = waiting[part.size, runs]
-            group.append(part)
-            if (len(group) + 1) * runs > batch_size(part.size):
-                yield waiting.pop((part.size, runs))
+            kind = part.size, runs, part.input is not None
+            waiting[kind].append(part)
+            if (len(waiting[kind]) + 1) * runs > batch_size(part.size):
+                yield waiting.pop(kind)
             elif sum(_pixels(group) for group in waiting.values()) > WAITING_PIXELS:
                 yield waiting.pop(max(waiting, key=lambda kind: _pixels(waiting[kind])))
     yield from waiting.values()
@@ -337,7 +407,7 @@ class Scorer:
         self.device = device
         if device.type == "cuda":
             torch.cuda.synchronize(device)  # the weights are there before another stream reads them
-        self.columns = [column.name for metric in metrics for column in metric.columns]
+        self.columns = [column for metric in metrics for column in metric.columns]
         self._threads = threads
         self._pool = pool if device.type == "cpu" else None
         self._streams = cycle(_streams(device))
@@ -366,7 +436,7 @@ class Scorer:
             with torch.cuda.stream(stream):  # (of None: nothing)
                 return Started(group, self._computed(group), stream)
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if _is_out_of_memory(error):
+            if is_out_of_memory(error):
                 return Started(group, None)
             raise
 
@@ -410,21 +480,34 @@ class Scorer:
                     reasons.append(f"{metric.name} (needs {metric.min_side}x{metric.min_side})")
                     parts.append(torch.full((len(batch.target), len(metric.columns)), torch.nan, device=self.device))
                 else:
-                    parts.append(metric.score(batch))
+                    parts.append(masked_scores(metric, batch))
         double = torch.float32 if self.device.type == "mps" else torch.float64  # Metal has no float64
         return _Scores(torch.cat([part.to(self.device, double) for part in parts], dim=1), reasons)
 
     def _batch(self, group: list[Decoded]) -> Batch:
         runs = len(group[0].predictions)
         prediction = self._moved([prediction.pixels for item in group for prediction in item.predictions])
-        target = self._moved([item.target for item in group])
-        return Batch(prediction, target if runs == 1 else target.repeat_interleave(runs, dim=0), runs=runs)
+        # (the pairs of a batch all have an input, or none has one; of masks alike)
+        inputs = [item.input for item in group if item.input is not None]
+        masks = [item.mask for item in group if item.mask is not None]
+
+        def of_runs(side: list[Tensor]) -> Tensor:
+            moved = self._moved(side)
+            return moved if runs == 1 else moved.repeat_interleave(runs, dim=0)
+
+        return Batch(
+            prediction,
+            of_runs([item.target for item in group]),
+            runs=runs,
+            input=of_runs(inputs) if inputs else None,
+            mask=of_runs(masks) if masks else None,
+        )
 
     def _moved(self, side: list[Tensor]) -> Tensor:
         """The images of one side on the device, (N, 3, H, W) as stored: a byte a value."""
         if self.device.type != "cuda":
             return torch.stack(side).to(self.device)
-        pinned = torch.empty((len(side), *side[0].shape), dtype=torch.uint8, pin_memory=True)
+        pinned = torch.empty((len(side), *side[0].shape), dtype=side[0].dtype, pin_memory=True)
         return torch.stack(side, out=pinned).to(self.device, non_blocking=True)
 
 
@@ -435,22 +518,26 @@ def _streams(device: torch.device) -> list[torch.cuda.Stream | None]:
     return [torch.cuda.Stream(device) for _ in range(LOOKAHEAD + 1)]  # type: ignore[no-untyped-call]
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Also where the device says so in words only: Metal, cuDNN, cuBLAS and the allocator of the CPU."""
     words = ("out of memory", "ALLOC_FAILED", "can't allocate memory")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(word in str(error) for word in words)
 
 
-def _scored(item: Prediction, columns: list[str], values: list[float], reasons: list[str]) -> Row:
-    scores = {name: value for name, value in zip(columns, values, strict=True) if value == value}  # no NaN
+def _scored(item: Prediction, columns: list[Column], values: list[float], reasons: list[str]) -> Row:
+    scores = {column.name: value for column, value in zip(columns, values, strict=True) if value == value}  # no NaN
     height, width = item.size
     error = ""
+    missing = [column.name for column in columns if column.name not in scores and not column.optional]
     if reasons:
         error = f"{width}x{height} is too small for {', '.join(reasons)}"
-    elif len(scores) < len(columns):
-        missing = ", ".join(name for name in columns if name not in scores)
-        error = f"{missing}: the computation overflowed; use --precision exact"
-    return _row(item.pair, width=width, height=height, scores=scores, error=error, note=item.note)
+    elif missing and item.pair.mask is not None:
+        error = f"{', '.join(missing)}: the mask is too small, no window lies in it"
+    elif missing:
+        error = f"{', '.join(missing)}: the computation overflowed; use --precision exact"
+    error = "; ".join(filter(None, (item.error, error)))
+    row = _row(item.pair, width=width, height=height, scores=scores, error=error, note=item.note)
+    return replace(row, mistakes=item.mistakes, digests=item.digests)
 
 
 def _row(
@@ -466,6 +553,8 @@ def _row(
         name=pair.name,
         prediction=str(pair.prediction),
         target=str(pair.target),
+        input=str(pair.input or ""),
+        mask=str(pair.mask or ""),
         width=width,
         height=height,
         scores=scores or {},

@@ -5,22 +5,37 @@ To add a metric: its columns in `columns`, a file beside this one, a row in METR
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
+from typing import Any
 
 import torch
 
+from relight_eval import alignment
 from relight_eval import columns as described
 from relight_eval.errors import UsageError, nearest
-from relight_eval.metrics import charbonnier, lpips, mps, psnr, ssim, vgg19, wavelets, wssim
+from relight_eval.metrics import (
+    aligned,
+    charbonnier,
+    diagnosis,
+    lpips,
+    mps,
+    psnr,
+    regions,
+    ssim,
+    vgg19,
+    wavelets,
+    wssim,
+)
 from relight_eval.metrics.metric import Batch, Metric
 from relight_eval.results import Column
 from relight_eval.weights import VGG19Weights
 
 __all__ = [
     "METRICS", "PRECISIONS", "Batch", "Definition", "Metric", "Settings", "build", "chosen", "columns", "precision_on",
-    "protocol",
+    "protocol", "settings_of",
 ]  # fmt: skip
 
 
@@ -34,7 +49,9 @@ class Settings:
     """What a user may choose about the metrics; the defaults are the published ones.
 
     Raises UsageError for a value out of its range. `vgg19_weights` None means that there are none. `precision` is one
-    of PRECISIONS; None means fast where that is faster, else exact: see `precision_on`.
+    of PRECISIONS; None means fast where that is faster, else exact: see `precision_on`. `input`: the pairs have an
+    input, and the diagnosis tells of it. With `align`, one of ALIGNMENTS, and with `regions`, there are further columns
+    for the metrics that are chosen.
     """
 
     charbonnier_eps: float = charbonnier.EPS
@@ -44,6 +61,9 @@ class Settings:
     vgg19_preset: str = "s3net"
     vgg19_weights: VGG19Weights | None = None
     precision: str | None = None
+    input: bool = False
+    align: str | None = None
+    regions: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.charbonnier_eps < 1:
@@ -56,6 +76,8 @@ class Settings:
             raise UsageError(f"unknown VGG19 preset {self.vgg19_preset!r}; {nearest(self.vgg19_preset, vgg19.PRESETS)}")
         if self.precision not in (None, *PRECISIONS):
             raise UsageError(f"unknown precision {self.precision!r}; {nearest(self.precision or '', PRECISIONS)}")
+        if self.align is not None:
+            alignment.protocol(self.align)
         wavelets.require_wavelet(self.wavelet)
 
 
@@ -119,7 +141,14 @@ METRICS: dict[str, Definition] = {
         protocol=lambda s: mps.protocol(),
         build=lambda s, device: mps.metric(),
     ),
+    "diagnosis": Definition(
+        paper=diagnosis,
+        columns=lambda s: described.diagnosis(s.input),
+        protocol=lambda s: diagnosis.protocol(),
+        build=lambda s, device: diagnosis.metric(s.input),
+    ),
 }
+NOT_ALIGNED = ("diagnosis",)  # it says what an alignment takes away
 
 
 def chosen(names: str | Iterable[str] | None) -> tuple[str, ...]:
@@ -140,13 +169,53 @@ def chosen(names: str | Iterable[str] | None) -> tuple[str, ...]:
 
 
 def columns(names: Iterable[str], settings: Settings) -> tuple[Column, ...]:
-    """The score columns of these metrics, in order."""
-    return tuple(column for name in names for column in METRICS[name].columns(settings))
+    """The score columns of these metrics, in order; then those of aligned predictions, then those of regions."""
+    of_metrics = {name: METRICS[name].columns(settings) for name in names}
+    found = [column for columns in of_metrics.values() for column in columns]
+    if settings.align:
+        found += aligned.fitted_columns(settings.align)
+        found += [described.aligned(columns[0]) for name, columns in of_metrics.items() if name not in NOT_ALIGNED]
+    if settings.regions:
+        for name in _regional(of_metrics):
+            found += described.regional(of_metrics[name][0])
+    return tuple(found)
 
 
 def protocol(names: Iterable[str], settings: Settings) -> dict[str, str]:
     """What must be known of each metric to compare its values: the metrics' part of the signature."""
-    return {name: METRICS[name].protocol(settings) for name in names}
+    found = {name: METRICS[name].protocol(settings) for name in names}
+    if settings.align:
+        found["align"] = alignment.protocol(settings.align)
+    if settings.regions:
+        found["regions"] = regions.protocol()
+    return found
+
+
+def settings_of(signature: Mapping[str, str], columns: Iterable[str]) -> Settings:
+    """The settings that wrote this signature, as far as it tells; where there is none, as far as the columns tell.
+
+    Whether they did, `protocol` says: what cannot be read stands at its default.
+    """
+    levels = re.findall(r"\bwssim_ll([1-8])\b", " ".join(columns))
+    found: dict[str, Any] = {"wssim_levels": int(levels[0])} if levels else {}
+    if match := re.fullmatch(r"eps=(0\.\d+|\d(?:\.\d+)?e-\d+)", signature.get("charbonnier", "")):
+        found["charbonnier_eps"] = float(match[1])
+    if match := re.match(r"ynet,([\w.]+),.*\br=(0\.\d+)", signature.get("wssim", "")):
+        found |= {"wavelet": match[1], "wssim_ratio": float(match[2])}
+    if (preset := signature.get("vgg19", "").partition(",")[0]) in vgg19.PRESETS:
+        found["vgg19_preset"] = preset
+    try:
+        return Settings(**found)
+    except UsageError:  # no program wrote that
+        return Settings()
+
+
+def _regional(names: Iterable[str]) -> list[str]:
+    """Of these metrics those that are told by region. Raises UsageError where there is none."""
+    found = [name for name in names if name in described.REGIONAL]
+    if not found:
+        raise UsageError(f"--regions tells {', '.join(described.REGIONAL)} by region; choose one of them with -m")
+    return found
 
 
 def precision_on(device: str, precision: str | None) -> str:
@@ -159,5 +228,11 @@ def precision_on(device: str, precision: str | None) -> str:
 
 
 def build(names: Iterable[str], settings: Settings, device: torch.device) -> list[Metric]:
-    """The metrics of these names, ready to score on `device`."""
-    return [METRICS[name].build(settings, device) for name in names]
+    """The metrics of these names, ready to score on `device`; then those of `columns`, in that order."""
+    metrics = [METRICS[name].build(settings, device) for name in names]
+    found = list(metrics)
+    if settings.align:
+        found += aligned.metrics(settings.align, [metric for metric in metrics if metric.name not in NOT_ALIGNED])
+    if settings.regions:
+        found.append(regions.metric(metrics))
+    return found

@@ -74,6 +74,7 @@ def _require_sound(results: Results, source: str) -> None:
         if not re.fullmatch(r"\w+", name) or (column.metric, column.better) != (meant.metric, meant.better):
             raise ResultsError(f"{source}: column {name!r} is not as this program writes it: {column.better} is better")
     anywhere = {name for row in results.rows for name in row.scores}
+    always = anywhere - {column.name for column in results.columns if column.optional}
     seen: set[str] = set()
     for row in results.rows:
         where = f"{source}: image {row.name!r}"
@@ -82,7 +83,7 @@ def _require_sound(results: Results, source: str) -> None:
         if row.name in seen:
             raise ResultsError(f"{where} is there twice")
         seen.add(row.name)
-        if row.status == "ok" and (lacking := anywhere - row.scores.keys()):
+        if row.status == "ok" and (lacking := always - row.scores.keys()):
             raise ResultsError(f"{where} has status ok, but no score of {min(lacking)}")
         if row.status == "error" and not row.error:
             raise ResultsError(f"{where} has status error, but does not say which")

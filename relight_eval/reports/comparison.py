@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from relight_eval.comparison import SURE, Comparison, Trend, improvement, trends, words
-from relight_eval.reports.console import DIRECTIONS, plain_table, signature_line, titled
+from relight_eval.findings import counts
+from relight_eval.reports.console import DIRECTIONS, nearest_said, plain_table, signature_line, titled
 from relight_eval.results import Column
 from relight_eval.text import LISTED, agreeing, counted, number, some, visible
 
@@ -30,11 +31,13 @@ def _blocks(comparison: Comparison, every: bool) -> Iterator[RenderableType]:
     for warning in comparison.warnings:
         yield Text(f"WARNING  {visible(warning)}", style="bold yellow")
     yield _runs(comparison, every)
-    columns = comparison.columns if every else comparison.main
-    notes = (f"{DIRECTIONS}  * best mean  from, to: 95 % interval", *partly(comparison))
+    columns = comparison.columns if every else comparison.main or comparison.columns
+    notes = (f"{DIRECTIONS}  * best mean  from, to: 95 % interval", *nearest_said(columns), *partly(comparison))
     yield Group(_means(comparison, columns), *(Text(visible(line), style="dim") for line in notes))
     yield Group(_changes(comparison, columns), Text(visible(legend(comparison)), style="dim"))
     yield Group(*(Text(visible(line)) for line in words(comparison)))
+    if any(comparison.findings.values()):
+        yield _why(comparison)
     if found := trends(comparison):
         yield _trends(comparison, found)
     elif 0 < len(comparison.steps) < 3:
@@ -48,6 +51,18 @@ def _blocks(comparison: Comparison, every: bool) -> Iterator[RenderableType]:
     if len(detailed) < len(comparison.others):
         what = "groups and images" if _group_names(comparison) else "images"
         yield Text(f"({what} of {visible(detailed[0])} only; --verbose shows those of all runs)", style="dim")
+
+
+def _why(comparison: Comparison) -> Table:
+    """How many images of each run are mostly wrong in each way."""
+    of_runs = {label: counts(found) for label, found in comparison.findings.items()}
+    table = plain_table("Why: images by their main finding")
+    table.add_column("finding", overflow="fold")
+    for label in of_runs:
+        table.add_column(Text(visible(label)), justify="right", overflow="fold", max_width=16)
+    for kind in dict.fromkeys(kind for found in of_runs.values() for kind in found):
+        table.add_row(kind, *(str(found[kind]) for found in of_runs.values()))
+    return table
 
 
 def _runs(comparison: Comparison, every: bool) -> Group:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from relight_eval.comparison import Comparison, improvement, trends, words
+from relight_eval.findings import counts
 from relight_eval.reports import markdown as marked
 from relight_eval.reports.comparison import change_cells, legend, moved, partly, signed
 from relight_eval.reports.csv import Lines
@@ -78,6 +79,7 @@ def _run_in_json(comparison: Comparison, label: str) -> dict[str, Any]:
         "step": comparison.steps.get(label),
         "signature": dict(run.signature),
         "left_out": list(comparison.left_out[label]),
+        "findings": dict(counts(comparison.findings[label])),
         "aggregate": {name: _numbers(asdict(found)) for name, found in comparison.summaries[label].items()},
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -17,19 +17,23 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relight_eval.reports.verdicts import LABELS, lines
+from relight_eval.findings import Finding, counts, findings, told
+from relight_eval.reports.verdicts import LABELS, blamed, lines
 from relight_eval.results import Column, Results
+from relight_eval.skill import Worth, sentence, worths
 from relight_eval.statistics import FEWEST, Summary
 from relight_eval.text import counted, number, visible
 
 DIRECTIONS = "↑ higher is better  ↓ lower is better"
+NEAREST = "→ the nearer to the value of identical images, the better"
 WORST = 5
+TOLD_IN_WORDS = ("diagnosis",)  # metrics whose columns stand in the table of scores only when everything is listed
 LISTED = 10
 
 
 def show(results: Results, console: Console, *, every: bool = False) -> None:
     """Print the whole report. `every` lists all rows that have something to say, else the first ten."""
-    for block in _blocks(results, None if every else LISTED):
+    for block in _blocks(results, None if every else LISTED, every=every):
         console.print(block)
         console.print()
     if results.verdicts:
@@ -55,7 +59,7 @@ def _print_verdicts(results: Results, console: Console, *, every: bool) -> None:
         console.print(Text(line, style=styles.get(line.split(" ")[0], "")), soft_wrap=True)
 
 
-def _blocks(results: Results, most: int | None) -> Iterator[RenderableType]:
+def _blocks(results: Results, most: int | None, *, every: bool) -> Iterator[RenderableType]:
     for warning in results.warnings:
         yield Text(f"WARNING  {visible(warning)}", style="bold yellow")
     yield _paired(results)
@@ -63,13 +67,19 @@ def _blocks(results: Results, most: int | None) -> Iterator[RenderableType]:
         yield _listed_errors(results, most)
     if noted := {row.name: row.note for row in results.rows if row.note}:
         yield _listed("with a note on how it was read", "yellow", noted, most)
+    if mistaken := {row.name: "; ".join(row.mistakes) for row in results.rows if row.mistakes}:
+        yield _listed("with what looks like a mistake of set-up", "yellow", mistaken, most)
     if results.scored:
-        yield _scores(results)
+        yield _scores(results, every=every)
+    if worth := list(worths(results)):
+        yield _floors(worth, len(results.scored))
     if results.grouping and results.scored:
         for name in results.grouping.names:
             yield _groups(results, name, most)
-    if len(results.scored) > 1:
+    if len(results.scored) > 1 and results.main:
         yield _worst(results)
+    if found := findings(results):
+        yield _why(results, found, most)
 
 
 def _paired(results: Results) -> Table:
@@ -108,49 +118,98 @@ def _listed(title: str, style: str, texts: Mapping[str, str], most: int | None) 
     return titled(f"{len(texts)} {title}", table, 0 if most is None else max(0, len(texts) - most), style=style)
 
 
-def _scores(results: Results) -> Group:
+def _scores(results: Results, *, every: bool) -> Group:
     table = plain_table("Scores")
     table.padding = 0  # leaves more of 80 columns to the name of the image
     table.add_column("score", no_wrap=True)
     for name in ("mean", "from", "to", "median", "p05", "p95"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("worst image", overflow="fold")
-    counts: dict[str, Summary] = {}
+    summaries: dict[str, Summary] = {}
+    every = every or all(column.metric in TOLD_IN_WORDS for column in results.columns)
     for column in results.columns:
+        if column.metric in TOLD_IN_WORDS and not every:
+            continue
         values = results.values(column.name)
-        counts[column.name] = results.summary(column.name)
-        table.add_row(*_score_row(column, counts[column.name], values))
-    return Group(table, *(Text(line, style="dim") for line in _legend(results, counts)))
+        summaries[column.name] = results.summary(column.name)
+        table.add_row(*_score_row(column, summaries[column.name], values))
+    return Group(table, *(Text(line, style="dim") for line in _legend(results, summaries)))
 
 
 def _legend(results: Results, found: Mapping[str, Summary]) -> Iterator[str]:
     """What is to be known to read the scores: above all, which images a mean leaves out."""
     too_few = any(one.count and math.isnan(one.ci95[0]) for one in found.values())
     yield DIRECTIONS + "  from, to: 95 % interval of the mean"
+    yield from nearest_said(map(results.column, found))
     if too_few:
         yield f"an interval needs {FEWEST} images, or groups of images"
     pairs = len(results.rows) - len(results.unpaired)
-    partly = [c.name for c in results.columns if c.name == c.metric and 0 < found[c.name].count < pairs]
+    partly = [c.name for c in results.columns if c.main and 0 < found[c.name].count < pairs]
     if partly:
         yield f"scored of {counted(pairs, 'pair')}: " + ", ".join(f"{name} {found[name].count}" for name in partly)
     if infinite := max((one.infinite for one in found.values()), default=0):
         yield f"infinite (identical images), left out of the mean: {infinite}"
 
 
+def nearest_said(columns: Iterable[Column]) -> list[str]:
+    """What the arrow of the columns means that are best at a value between others, where there are such columns."""
+    return [NEAREST] if any(column.better == "nearest" for column in columns) else []
+
+
 def _score_row(column: Column, found: Summary, values: dict[str, float]) -> list[Text]:
-    style = "bold" if column.name == column.metric else "dim"
-    name = Text(f"{column.name} {column.arrow}", style=style)
+    style = "bold" if column.main else "dim"
+    name = Text(f"{column.name if len(column.name) < 18 else column.short} {column.arrow}", style=style)
     if not values:
         return [name, Text("none", style="yellow")]
     numbers = (found.mean, *found.ci95, found.median, found.p05, found.p95)
-    worst = (min if column.better == "higher" else max)(values, key=lambda image: values[image])
+    worst = "" if column.better == "none" else min(values, key=lambda image: column.goodness(values[image]))
     return [name, *(Text(number(value)) for value in numbers), Text(visible(worst))]
+
+
+def _floors(worth: Sequence[Worth], images: int) -> Group:
+    """What trivial predictions score, and how far above the best of them the run is; `images` have scores."""
+    table = plain_table("Floors")
+    table.add_column("score", no_wrap=True)
+    for name in ("run", *worth[0].floors, "skill"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in (one for one in worth if one.column.main):
+        floors = [Text(number(mean), style="bold" if name == one.best else "") for name, mean in one.floors.items()]
+        table.add_row(f"{one.column.name} {one.column.arrow}", number(one.mean), *floors, number(one.skill))
+    said = ["skill: share of the way from the best floor to perfect (of psnr: of its squared error)"]
+    if partly := [f"{one.column.name} {one.images}" for one in worth if one.column.main and one.images < images]:
+        said.append(f"of {counted(images, 'image')}, where score and floors are finite: {', '.join(partly)}")
+    for floor in worth[0].floors:
+        said.append(f"{sentence(worth[0], floor)}, by {worth[0].column.name}")
+    return Group(table, *(Text(line, style="dim") for line in said))
+
+
+def _why(results: Results, found: Mapping[str, tuple[Finding, ...]], most: int | None) -> Group:
+    """What is wrong with the images, in words, the worst first; and how often."""
+    table = plain_table()
+    table.add_column("image", overflow="fold", max_width=24)
+    table.add_column("why", overflow="fold")
+    for name in worst_found(results, found)[:most]:
+        table.add_row(Text(visible(name)), Text(told(found[name])))
+    kinds = ", ".join(f"{kind} {count}" for kind, count in counts(found).items())
+    return titled(f"Why: {kinds}", table, 0 if most is None else max(0, len(found) - most))
+
+
+def worst_found(results: Results, found: Collection[str]) -> list[str]:
+    """Of the images that have findings, the names, the worst first."""
+    main = results.main
+    return [name for name in worst_images(results, main) if name in found] if found and main else list(found)
+
+
+def _narrow(results: Results) -> list[Column]:
+    """The main columns for which a table of images has room: where there are raw ones, no aligned ones."""
+    main = results.main
+    return [column for column in main if column.name == column.metric] or main
 
 
 def _worst(results: Results) -> Table:
     """The images with the worst mean rank over the first column of each metric."""
-    main = [c for c in results.columns if c.name == c.metric and results.values(c.name)]
-    names = worst_images(results, main)[:WORST]
+    main = _narrow(results)
+    names = worst_images(results, results.main)[:WORST]
     table = plain_table("Worst images")
     table.add_column("image", overflow="fold")
     for column in main:
@@ -161,15 +220,28 @@ def _worst(results: Results) -> Table:
     return table
 
 
+def order(results: Results) -> list[str]:
+    """The names of the images that have scores, those first that one should look at first.
+
+    That is images that fail a rule, then those that a rule warns of, then the rest, each the worst first (by mean rank,
+    as `worst_images` has it).
+    """
+    names = dict.fromkeys((*worst_images(results, results.main), *(row.name for row in results.scored)))
+    beyond: dict[str, set[str]] = {"fail": set(), "warn": set(), "pass": set()}
+    for verdict in results.verdicts:
+        beyond[verdict.outcome] |= blamed(verdict, results)
+    return sorted(names, key=lambda name: (name not in beyond["fail"], name not in beyond["warn"]))
+
+
 def worst_images(results: Results, columns: Sequence[Column]) -> list[str]:
     """The names of the scored images, worst first: by their mean rank over these columns."""
-    return _worst_first([row.name for row in results.scored], {c: results.values(c.name) for c in columns})
+    return worst_first([row.name for row in results.scored], {c: results.values(c.name) for c in columns})
 
 
-def _worst_first(names: Sequence[str], values: Mapping[Column, Mapping[str, float]]) -> list[str]:
+def worst_first(names: Sequence[str], values: Mapping[Column, Mapping[str, float]]) -> list[str]:
     ranks: dict[str, list[float]] = {name: [] for name in names}
     for column, of_names in values.items():
-        goodness = np.array([value if column.better == "higher" else -value for value in of_names.values()])
+        goodness = np.array([column.goodness(value) for value in of_names.values()])
         order = np.searchsorted(np.sort(goodness), goodness) / max(1, len(goodness))
         for name, rank in zip(of_names, order, strict=True):
             ranks[name].append(float(rank))
@@ -180,9 +252,9 @@ def _worst_first(names: Sequence[str], values: Mapping[Column, Mapping[str, floa
 def _groups(results: Results, name: str, most: int | None) -> Group:
     """The means of the images of each group, the worst group first: by its mean rank over the metrics."""
     means = results.group_means(name)
-    main = [c for c in results.columns if c.name == c.metric and results.values(c.name)]
+    main = _narrow(results)
     values = {c: {label: found[c.name] for label, (_, found) in means.items() if c.name in found} for c in main}
-    ranked = _worst_first(list(means), values)
+    ranked = worst_first(list(means), values)
     table = plain_table()
     table.add_column(name, overflow="fold")
     table.add_column("images", justify="right")

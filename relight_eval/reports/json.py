@@ -15,6 +15,7 @@ from dataclasses import asdict
 from typing import Any, get_args
 
 from relight_eval.errors import ResultsError, UsageError, printable
+from relight_eval.findings import THRESHOLDS, Finding, findings
 from relight_eval.groups import Grouping
 from relight_eval.pairs import natural_key
 from relight_eval.results import FORMAT, Better, Column, Results, Row, Verdict
@@ -26,6 +27,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def render(results: Results) -> str:
+    found = findings(results)
     document = {
         "format": FORMAT,
         "prediction": results.prediction,
@@ -33,11 +35,12 @@ def render(results: Results) -> str:
         "signature": dict(results.signature),
         "seed": results.seed,
         "group": results.grouping.pattern if results.grouping else None,
+        **({"thresholds": dict(results.thresholds)} if results.thresholds else {}),
         "warnings": list(results.warnings),
         "columns": [_column(column) for column in results.columns],
         "aggregate": {column.name: _aggregate(results, column.name) for column in results.columns},
         **({"groups": _groups(results, results.grouping)} if results.grouping else {}),
-        "pairs": [_pair(row) for row in results.rows if not row.status.startswith("missing_")],
+        "pairs": [_pair(row, found.get(row.name)) for row in results.rows if not row.status.startswith("missing_")],
         "unpaired": [_unpaired(row) for row in results.unpaired],
         "verdicts": [_verdict(verdict) for verdict in results.verdicts],
     }
@@ -52,7 +55,8 @@ def dumped(document: dict[str, Any]) -> str:
 
 def _column(column: Column) -> dict[str, Any]:
     """A column, an open end of its range and an infinite identical value as null."""
-    return {name: finite(value) for name, value in asdict(column).items()}
+    found = {name: finite(value) for name, value in asdict(column).items()}
+    return found if column.optional else {name: value for name, value in found.items() if name != "optional"}
 
 
 def _aggregate(results: Results, column: str) -> dict[str, Any]:
@@ -75,7 +79,12 @@ def _groups(results: Results, grouping: Grouping) -> dict[str, Any]:
     }
 
 
-def _pair(row: Row) -> dict[str, Any]:
+def _pair(row: Row, found: tuple[Finding, ...] | None) -> dict[str, Any]:
+    """A pair; what not every run has is left out where it is empty."""
+    beside: dict[str, Any] = {"input": row.input, "mask": row.mask, "note": row.note, "mistakes": list(row.mistakes)}
+    beside["digests"] = dict(row.digests)
+    if found is not None:
+        beside["findings"] = [asdict(finding) for finding in found]
     reasons = {name: _reason(value) for name, value in row.scores.items() if finite(value) is None}
     return {
         "image": row.name,
@@ -86,9 +95,15 @@ def _pair(row: Row) -> dict[str, Any]:
         "scores": {name: finite(value) for name, value in row.scores.items()},
         "status": row.status,
         "error": row.error,
-        **({"note": row.note} if row.note else {}),
+        **{key: value for key, value in beside.items() if value or key == "findings"},
+        **({"floors": {floor: _finite(scores) for floor, scores in row.floors.items()}} if row.floors else {}),
         **({"reasons": reasons} if reasons else {}),
     }
+
+
+def _finite(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """(Of a floor only a PSNR can be infinite, where the image is the floor.)"""
+    return {name: finite(value) for name, value in scores.items()}
 
 
 def _unpaired(row: Row) -> dict[str, Any]:
@@ -129,7 +144,7 @@ def _reason(value: float | None, otherwise: str = TOO_FEW) -> str:
 
 
 def parse(text: str, source: str) -> Results:
-    """The Results that `render` wrote. Verdicts and aggregates are not read: they follow from the rest.
+    """The Results that `render` wrote. Verdicts, findings and aggregates are not read: they follow from the rest.
 
     Raises ResultsError, which names the `source` and the place in it, for anything else.
     """
@@ -182,6 +197,12 @@ class _Part:
             raise self.wrong(key, "a number")
         return float(value)
 
+    def truth(self, key: str) -> bool:
+        value = self.values.get(key)
+        if not isinstance(value, bool):
+            raise self.wrong(key, "true or false")
+        return value
+
     def whole(self, key: str) -> int | None:
         value = self.values.get(key)
         if value is None and key in self.values:
@@ -227,7 +248,16 @@ def _read(document: _Part) -> Results:
         signature=document.texts("signature"),
         grouping=grouping,
         seed=SEED if seed is None else seed,
+        thresholds=_read_thresholds(document) if "thresholds" in document.values else {},
     )
+
+
+def _read_thresholds(document: _Part) -> dict[str, float]:
+    part = document.part("thresholds")
+    for name in part.values:
+        if name not in THRESHOLDS:
+            raise part.wrong(name, f"the threshold of a finding: {', '.join(THRESHOLDS)}")
+    return {name: part.number(name) for name in part.values}
 
 
 def _read_column(part: _Part) -> Column:
@@ -241,6 +271,7 @@ def _read_column(part: _Part) -> Column:
         identical=part.number("identical", null=math.inf),
         meaning=part.text("meaning"),
         unit=part.text("unit"),
+        optional=part.truth("optional") if "optional" in part.values else False,
     )
 
 
@@ -262,8 +293,23 @@ def _read_pair(part: _Part, columns: set[str]) -> Row:
         },
         status=status,  # type: ignore[arg-type]
         error=part.text("error"),
-        note=part.text("note") if "note" in part.values else "",
+        **{key: part.text(key) for key in ("note", "input", "mask") if key in part.values},
+        digests=part.texts("digests") if "digests" in part.values else {},
+        mistakes=part.list_of_texts("mistakes") if "mistakes" in part.values else (),
+        floors=_read_floors(part, columns) if "floors" in part.values else {},
     )
+
+
+def _read_floors(part: _Part, columns: set[str]) -> dict[str, dict[str, float]]:
+    floors = part.part("floors")
+    found = {}
+    for floor in floors.values:
+        scores = floors.part(floor)
+        for name in scores.values:
+            if name not in columns:
+                raise scores.wrong(name, "a score of one of the columns")
+        found[printable(floor)] = {name: scores.number(name, null=math.inf) for name in scores.values}
+    return found
 
 
 def _read_unpaired(part: _Part) -> Row:

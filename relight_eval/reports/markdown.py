@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from relight_eval.findings import findings, told
+from relight_eval.reports.console import TOLD_IN_WORDS, worst_found
 from relight_eval.reports.verdicts import LABELS, blame
 from relight_eval.results import Results, Verdict
+from relight_eval.skill import worths
 from relight_eval.text import counted, number, some, visible
 
 MARKS = {"pass": "✅", "warn": "⚠️", "fail": "❌"}
 BLAMED = 10
+WORST = 10
 
 MARKUP = re.compile(r"([\\`*_{}\[\]<|~])")
 LINKED = re.compile(r"@|#(?=\d)|\bwww\.|:(?=//|[\w+-]+:)")  # mentions, issues, addresses, emoji: a gap breaks them
@@ -39,11 +43,15 @@ def _blocks(results: Results) -> Iterator[str]:
     if results.errors:
         named = some([f"{row.name} ({row.error})" for row in results.errors])
         yield f"> {MARKS['warn']} {counted(len(results.errors), 'pair')} could not be scored in full: {text(named)}\n"
+    if mistaken := [f"{row.name} ({'; '.join(row.mistakes)})" for row in results.rows if row.mistakes]:
+        yield f"> {MARKS['warn']} look like a mistake of set-up: {text(some(mistaken))}\n"
     if results.unpaired:
         yield f"> {MARKS['warn']} {counted(len(results.unpaired), 'file')} without partner\n"
     if results.verdicts:
         yield from table(["", "rule", "found", "images"], [_verdict(verdict) for verdict in results.verdicts])
     yield from _scores(results)
+    yield from _floors(results)
+    yield from _why(results)
     yield signature(results)
 
 
@@ -62,10 +70,28 @@ def _scores(results: Results) -> Iterator[str]:
     rows = []
     for column in results.columns:
         found = results.summary(column.name)
-        if found.count:
+        if found.count and column.metric not in TOLD_IN_WORDS:
             numbers = (found.mean, *found.ci95, found.median, found.min, found.max)
             rows.append([f"{text(column.name)} {column.arrow}", *map(number, numbers)])
-    yield from table(["score", "mean", "from", "to", "median", "min", "max"], rows)
+    if rows:
+        yield from table(["score", "mean", "from", "to", "median", "min", "max"], rows)
+
+
+def _floors(results: Results) -> Iterator[str]:
+    """What trivial predictions score, and how far above the best of them the run is."""
+    if worth := [one for one in worths(results) if one.column.main]:
+        head = ["floors", "run", *map(text, worth[0].floors), "skill"]
+        cells = [(one.mean, *(one.floors[name] for name in worth[0].floors), one.skill) for one in worth]
+        names = [f"{text(one.column.name)} {one.column.arrow}" for one in worth]
+        yield from table(head, [[name, *map(number, of)] for name, of in zip(names, cells, strict=True)])
+
+
+def _why(results: Results) -> Iterator[str]:
+    """What is wrong with the worst images, in words."""
+    found = findings(results)
+    rows = [[text(name), text(told(found[name]))] for name in worst_found(results, found)[:WORST]]
+    if rows:
+        yield from table(["worst images", "why"], rows)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

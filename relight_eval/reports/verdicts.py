@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from relight_eval.errors import printable
-from relight_eval.results import Verdict
+from relight_eval.results import Results, Verdict
 from relight_eval.text import LISTED, agreeing, some, visible
 
 LABELS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
@@ -21,13 +21,22 @@ def lines(verdicts: Sequence[Verdict], *, every: bool = False) -> Iterator[str]:
             yield f"      {visible(verdict.reason)}"
         if not verdict.column:
             yield "      if that is meant, accept it with --update-baseline"
-        if (verdict.column or every) and (blamed := blame(verdict, None if every else LISTED)):
-            yield f"      {'worst' if verdict.column else 'gone'}: {visible(blamed)}"
+        if (verdict.column or every) and (names := blame(verdict, None if every else LISTED)):
+            yield f"      {'worst' if verdict.column else 'gone'}: {visible(names)}"
 
 
 def blame(verdict: Verdict, most: int | None) -> str:
     """`06_stairs 0.8756, 03_columns 0.8828 and 2 more`: who failed, worst first; empty for nobody."""
     return some([_valued(verdict, name) for name in verdict.failing], most)
+
+
+def blamed(verdict: Verdict, results: Results) -> set[str]:
+    """The names of the images beyond the threshold of a rule; of a rule about groups, all images of those groups."""
+    failing, grouping = set(verdict.failing), results.grouping
+    if verdict.unit == "image" or grouping is None or verdict.unit not in grouping.names:
+        return failing
+    labels = grouping.labels(verdict.unit, (row.name for row in results.rows))
+    return {name for name, label in labels.items() if label in failing}
 
 
 def _valued(verdict: Verdict, name: str) -> str:
@@ -47,8 +56,8 @@ def github_annotations(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 def told(verdict: Verdict) -> str:
     """A verdict that did not pass, in one sentence: the line, whom to blame, and the reason of the rule."""
-    blamed = blame(verdict, LISTED) if verdict.column else ""
-    return "; ".join(filter(None, (verdict.line, blamed and f"worst: {blamed}", verdict.reason)))
+    names = blame(verdict, LISTED) if verdict.column else ""
+    return "; ".join(filter(None, (verdict.line, names and f"worst: {names}", verdict.reason)))
 
 
 def _escaped(text: str) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from relight_eval.engines import ENGINES, Engine, Options, local
+from relight_eval.engines import ENGINES, FLOORS, Engine, Options, local
 from relight_eval.metrics import METRICS, Settings, build, pieces
 from relight_eval.pairs import Pair, find
 from relight_eval.results import Row
@@ -73,6 +74,35 @@ def by_prediction(engine: Engine, pairs: Sequence[Pair], settings: Settings, **o
     return {row.prediction: row for row in found}
 
 
+def with_everything(root: Path, pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs with an input and a mask, and after each its floors."""
+    found = []
+    for i, pair in enumerate(pairs):
+        height, width = np.asarray(Image.open(pair.target)).shape[:2]
+        mask = np.zeros((height, width), np.uint8)
+        mask[i % 3 :, : width - i % 4] = 255
+        name = Path(pair.name).name
+        full = replace(
+            pair,
+            input=write(root / "input" / f"{name}.png", picture(100 + i, height, width)),
+            mask=write(root / "mask" / f"{name}.png", mask),
+        )
+        found += [full, *(replace(full, prediction=Path(f"\0{floor}"), floor=floor) for floor in FLOORS)]
+        found.append(replace(full, prediction=full.input))
+    return found
+
+
+def everything(
+    engine: Engine, pairs: Sequence[Pair], settings: Settings, **options: object
+) -> dict[tuple[str, str], Row]:
+    """The rows by name and prediction, scored with all that there is."""
+    full = replace(settings, input=True, align="affine", regions=True)
+    found = list(engine(pairs, ALL, full, Options(device="cpu", **options)))
+    keys = [(row.name, row.prediction) for row in found]
+    assert sorted(keys) == sorted((pair.name, str(pair.prediction)) for pair in pairs)
+    return dict(zip(keys, found, strict=True))
+
+
 # Of several runs, the files that one test spoils, and what their rows say.
 BAD = {"run1/im0.png": "not an image", "run2/im0.png": "20x20", "run3/im1.png": "no such file"}
 
@@ -93,18 +123,69 @@ class TestEngine:
         together = rows(engine, order, settings, batch_size=batch_size, workers=workers)
         for name, row in alone.items():
             assert row.status == "ok"
-            assert len(row.scores) == sum(len(METRICS[metric].columns(settings)) for metric in ALL)
+            every = {column.name for metric in ALL for column in METRICS[metric].columns(settings)}
+            optional = {
+                column.name for metric in ALL for column in METRICS[metric].columns(settings) if column.optional
+            }
+            assert every - optional <= row.scores.keys() <= every
             # (the convolutions of LPIPS are another program for another number of images or threads)
             for column, score in row.scores.items():
                 wrong = 1e-6 if column in ("lpips", "mps") else 1e-12
                 assert together[name].scores[column] == pytest.approx(score, abs=wrong, rel=0), (name, column)
 
+    def test_input_mask_floors_alignment_and_regions_do_not_depend_on_it_either(
+        self, engine: Engine, mixed: list[Pair], settings: Settings, tmp_path: Path
+    ) -> None:
+        pairs = with_everything(tmp_path, mixed[1:5])  # one has several pieces
+        alone = {key: row for pair in pairs for key, row in everything(engine, [pair], settings, batch_size=1).items()}
+        assert {row.status for row in alone.values()} <= {"ok", "error"}
+        for batch_size, workers in ((3, 2), (None, None)):
+            together = everything(engine, pairs, settings, batch_size=batch_size, workers=workers)
+            for key, row in alone.items():
+                assert replace(together[key], scores={}) == replace(row, scores={})
+                assert together[key].scores.keys() == row.scores.keys()
+                for column, score in row.scores.items():
+                    wrong = 2e-6 if column.startswith(("lpips", "mps")) else 1e-10 * max(1, abs(score))
+                    assert together[key].scores[column] == pytest.approx(score, abs=wrong, rel=0), (key, column)
+
+    def test_of_several_runs_too(self, engine: Engine, settings: Settings, tmp_path: Path) -> None:
+        pairs = with_everything(tmp_path, runs_of(tmp_path, 3, count=2)[::3])
+        runs = [
+            replace(pair, prediction=tmp_path / f"run{k}" / f"{pair.name}.png") if k else pair
+            for pair in pairs
+            for k in ((0, 1, 2) if not pair.floor and pair.prediction != pair.input else (0,))
+        ]
+        together = everything(engine, runs, settings)
+        for pair in runs:
+            ((key, row),) = everything(engine, [pair], settings).items()
+            assert replace(together[key], scores={}) == replace(row, scores={})
+            assert dict(together[key].scores) == pytest.approx(dict(row.scores), abs=2e-6, rel=1e-9)
+
+    def test_rows_say_where_input_and_mask_are(self, engine: Engine, settings: Settings, tmp_path: Path) -> None:
+        prediction, target = two_folders(tmp_path, 1)
+        (pair, *_) = with_everything(tmp_path, find(prediction, target).pairs)
+        (row,) = everything(engine, [pair], settings).values()
+        assert (row.input, row.mask) == (str(pair.input), str(pair.mask))
+
+    def test_a_bad_mask_costs_the_rows_of_its_target_and_a_bad_input_what_needs_it(
+        self, engine: Engine, settings: Settings, tmp_path: Path
+    ) -> None:
+        pairs = with_everything(tmp_path, runs_of(tmp_path, 1, count=4))
+        (tmp_path / "mask" / "im1.png").write_bytes(b"no image")
+        (tmp_path / "input" / "im2.png").unlink()
+        found = everything(engine, pairs, settings)
+        for (name, _), row in found.items():
+            is_input = row.prediction == str(pairs[8].input)  # as a floor, and gone
+            said = {"im1": str(pairs[4].mask), "im2": f"{'' if is_input else 'input: '}{pairs[8].input}"}.get(name, "")
+            assert row.error.startswith(said)
+            assert row.status == ("error" if said else "ok")
+            assert bool(row.scores) == (name != "im1" and not is_input)
+            assert ("copy_ratio" in row.scores) == (name in ("im0", "im3"))
+
     def test_scores_are_those_of_the_metric_on_the_images(
         self, engine: Engine, mixed: list[Pair], settings: Settings
     ) -> None:
         """PSNR by NumPy from the files: the right files, decoded, scaled and paired."""
-        from PIL import Image
-
         for name, row in rows(engine, mixed, settings).items():
             prediction, target = (
                 np.asarray(Image.open(path), dtype=np.float64) for path in (row.prediction, row.target)
@@ -153,8 +234,6 @@ class TestEngine:
         assert "wssim (needs 4x4)" in smaller.error
 
     def test_notes_of_both_files_reach_the_row(self, engine: Engine, tmp_path: Path, settings: Settings) -> None:
-        from PIL import Image
-
         frames = [Image.fromarray(picture(seed)) for seed in (1, 2)]
         two_folders(tmp_path, 1)
         frames[0].save(tmp_path / "prediction" / "moving.gif", save_all=True, append_images=frames[1:])

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from relight_eval import images
-from relight_eval.engines import local
+from relight_eval.engines import FLOORS, local
 from relight_eval.errors import UsageError
 from relight_eval.metrics import Batch, Metric, Settings, pieces
 from relight_eval.pairs import Pair, find
@@ -608,3 +610,86 @@ class TestLookahead:
         rows = {row.name: row.status for row in work}
         assert rows == {"im0": "ok", "im1": "ok", "im2": "error", "im3": "ok", "im4": "ok"}
         assert events[-1].startswith("rows")
+
+
+# Inputs, masks and floors
+
+
+def with_floors(root: Path, pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs with an input and a mask, each with its floors."""
+    found = []
+    for pair in pairs:
+        mask = np.zeros((40, 48), np.uint8)
+        mask[5:, 5:] = 1
+        full = replace(
+            pair,
+            input=write(root / "input" / f"{pair.name}.png", picture(77)),
+            mask=write(root / "mask" / f"{pair.name}.png", mask),
+        )
+        found += [full, *(replace(full, prediction=Path(f"\0{floor}"), floor=floor) for floor in FLOORS)]
+    return found
+
+
+def test_target_input_and_mask_are_read_once_for_all_runs_and_floors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = with_floors(tmp_path, runs_of(tmp_path, 3, count=2))
+    seen: Counter[str] = Counter()
+    for name in ("read", "read_mask"):
+        before = getattr(images, name)
+
+        def spy(path: Path, _before: Any = before, **words: Any) -> Any:
+            seen[str(path.relative_to(tmp_path))] += 1
+            return _before(path, **words)
+
+        monkeypatch.setattr(images, name, spy)
+    list(local.score(pairs, ["psnr"], Settings(), local.Options("cpu")))
+    assert set(seen.values()) == {1}
+    assert len(seen) == 2 * (3 + 1 + 1 + 1)  # runs, target, input, mask
+
+
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_where_the_memory_is_short_each_pair_keeps_its_input_and_its_mask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """Batches are halved, between targets and among the predictions of one."""
+    pairs = with_floors(tmp_path, runs_of(tmp_path, 3, count=3))
+    for i, pair in enumerate(pairs):
+        mask = np.zeros((40, 48), np.uint8)
+        mask[: 10 + int(pair.name[2:])] = 1
+        write(pair.mask, mask)  # type: ignore[arg-type]
+        pairs[i] = replace(pair, input=write(tmp_path / "input" / f"{pair.name}.png", picture(9 + int(pair.name[2:]))))
+
+    def score(batch: Batch) -> torch.Tensor:
+        if len(batch.target) > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        assert batch.mask is not None
+        assert batch.input is not None
+        assert len(batch.mask) == len(batch.input) == len(batch.prediction) == len(batch.target)
+        told = [batch.mask.float(), batch.input.float().mean(dim=1) / 255, batch.target.float().mean(dim=1) / 255]
+        return sum((10.0**i * part.double().mean(dim=(1, 2)) for i, part in enumerate(told)), torch.zeros(1))[:, None]
+
+    use(monkeypatch, fake(score))
+    found = {
+        (row.name, row.prediction): row.scores["psnr"]
+        for row in local.score(pairs, ["psnr"], Settings(), local.Options("cpu"))
+    }
+    for (name, _), value in found.items():
+        number = int(name[2:])
+        given, target = picture(9 + number) / 255, picture(number) / 255
+        expected = (10 + number) / 40 + 10 * given.mean() + 100 * target.mean()
+        assert value == pytest.approx(expected, abs=1e-4)
+    assert len(found) == 3 * (3 + len(FLOORS))  # (the floors of the runs of a target are the same)
+
+
+def test_the_mean_colour_is_that_inside_the_mask_and_rounded() -> None:
+    target = torch.arange(3 * 4 * 5, dtype=torch.uint8).reshape(3, 4, 5)
+    mask = torch.zeros(4, 5, dtype=torch.bool)
+    mask[1, 1:4] = True
+    made = FLOORS["mean colour"](target, mask)
+    assert made.shape == target.shape
+    assert made.is_contiguous()
+    assert made[:, 0, 0].tolist() == [7, 27, 47]
+    assert torch.equal(made, made[:, :1, :1].expand_as(made))
+    assert FLOORS["mean colour"](target, None)[:, 0, 0].tolist() == [10, 30, 50]  # 9.5 and so on: to even
+    assert not FLOORS["black"](target, mask).any()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,21 @@ import torch
 from torch import Tensor
 
 from relight_eval.errors import ShapeError, UsageError
-from relight_eval.metrics import METRICS, Batch, Metric, Settings, build, chosen, columns, lpips, mps, protocol, ssim
+from relight_eval.metrics import (
+    METRICS,
+    Batch,
+    Metric,
+    Settings,
+    build,
+    chosen,
+    columns,
+    diagnosis,
+    lpips,
+    mps,
+    protocol,
+    settings_of,
+    ssim,
+)
 from relight_eval.weights import VGG19Weights, load
 from tests.metrics.cases import CASES, CONTENTS, INVARIANCE, Pair, as_stored, noise, to_batch, to_tensors
 
@@ -28,12 +43,17 @@ CONTRACT = {
     "ssim": "ssim",
     "lpips": "lpips",
     "mps": "mps",
+    "diagnosis": "ev_error,ev_median,gain_r,gain_g,gain_b,wb_angle,mired_shift,share_exposure,share_colour,share_rest,"
+    "share_ll2,share_level2,share_level1,local_share,local_x,local_y,shadow_iou,shadow_missed,shadow_extra,"
+    "shadow_sharpness,detail_edges,detail_texture,detail_match,blockiness",
 }
 
 # One of every kind, in one batch.
 MIXED: list[Pair] = [CASES[f"{content}-48x33"] for content in CONTENTS]
 
 each_metric = pytest.mark.parametrize("name", METRICS)
+# All but the diagnosis, which tells how a prediction is wrong, and for which the target is another image.
+each_measure = pytest.mark.parametrize("name", [name for name in METRICS if name != "diagnosis"])
 
 
 @pytest.fixture(scope="module")
@@ -66,34 +86,16 @@ class TestEveryMetric:
     def test_identical_pairs_score_what_the_column_says(self, name: str, settings: Settings) -> None:
         for image in (CASES[case][1] for case in ("noise-48x33", "dark-48x33", "bright-48x33", "black_white-48x33")):
             for column, value in zip(columns([name], settings), values(name, settings, (image, image))[0], strict=True):
+                if column.optional and np.isnan(value):
+                    continue
                 assert value == pytest.approx(column.identical, abs=1e-12), column.name
 
     def test_every_score_is_in_the_range(self, name: str, settings: Settings) -> None:
         scored = values(name, settings, *MIXED)
         for column, found in zip(columns([name], settings), scored.T, strict=True):
-            assert not np.isnan(found).any(), column.name
-            assert found.min() >= column.low - 1e-12, column.name
-            assert found.max() <= column.high + 1e-12, column.name
-
-    def test_more_noise_is_worse(self, name: str, settings: Settings) -> None:
-        (metric,) = build([name], settings, CPU)
-        rows = [metric.score(Batch(noisier(sigma), noisier(0)))[0].tolist() for sigma in (0, 0.02, 0.06, 0.2)]
-        for column, found in zip(metric.columns, zip(*rows, strict=True), strict=True):
-            assert list(found) == sorted(found, reverse=column.better == "higher"), column.name
-            assert len(set(found)) == 4, column.name
-
-    def test_swapped(self, name: str, settings: Settings) -> None:
-        """None of these metrics knows which of the two images is the target.
-
-        (VGG19 computes the features of the target and the difference from them: the rounding knows.)
-        """
-        swapped = [pair[::-1] for pair in MIXED]
-        np.testing.assert_allclose(
-            values(name, settings, *swapped),
-            values(name, settings, *MIXED),
-            rtol=1e-5 if name == "vgg19" else 1e-6,
-            atol=1e-9,
-        )
+            assert column.optional or not np.isnan(found).any(), column.name
+            assert np.nanmin(found) >= column.low - 1e-12, column.name
+            assert np.nanmax(found) <= column.high + 1e-12, column.name
 
     @pytest.mark.parametrize("size", ["48x33", "33x47"])
     def test_stored_levels_are_the_floats_that_they_stand_for(self, name: str, settings: Settings, size: str) -> None:
@@ -101,7 +103,7 @@ class TestEveryMetric:
         pairs = [CASES[f"{content}-{size}"] for content in CONTENTS]
         (metric,) = build([name], settings, CPU)
         stored, floats = (metric.score(Batch(*feed(*pairs))).double() for feed in (as_stored, to_tensors))
-        rtol, atol = {"vgg19": (2e-5, 0), "psnr": (0, 3e-6)}.get(name, (0, 3e-6))
+        rtol, atol = {"vgg19": (2e-5, 0), "diagnosis": (1e-5, 1e-5)}.get(name, (0, 3e-6))
         np.testing.assert_allclose(stored, floats, rtol=rtol, atol=atol)
 
     def test_batch_of_one_is_batch_of_many(self, name: str, settings: Settings) -> None:
@@ -125,7 +127,9 @@ class TestEveryMetric:
         (metric,) = build([name], settings, CPU)
         side = metric.min_side
         pair = noise(side, side + 3), noise(side, side + 3, seed=1)
-        assert np.isfinite(values(name, settings, pair)).all()
+        found = values(name, settings, pair)[0]
+        always = [not column.optional for column in columns([name], settings)]
+        assert np.isfinite(found[always]).all()
 
     def test_what_is_built_is_what_the_table_says(self, name: str, settings: Settings) -> None:
         (metric,) = build([name], settings, CPU)
@@ -141,8 +145,10 @@ class TestEveryMetric:
         for column in METRICS[name].columns(settings):
             assert column.metric == name
             assert column.low < column.high
-            best = column.high if column.better == "higher" else column.low
-            assert column.identical == best
+            if column.better in ("higher", "lower"):
+                assert column.identical == (column.high if column.better == "higher" else column.low)
+            else:
+                assert column.low <= column.identical <= column.high
             assert 10 < len(column.meaning) < 80
 
     def test_paper_answers_what_a_reader_asks(self, name: str) -> None:
@@ -151,7 +157,32 @@ class TestEveryMetric:
         assert answers == ["Definition", "Source", "Range", "How to read", "Traps"]
         words = " ".join(paper.split())
         assert "identical" in words  # what they score
-        assert re.search(r"(higher|lower) is better", words)[1] == METRICS[name].columns(Settings())[0].better
+        said = re.search(r"(higher|lower) is better", words)
+        assert (said[1] if said else "nearest") == METRICS[name].columns(Settings())[0].better
+
+
+class TestEveryMeasure:
+    @each_measure
+    def test_more_noise_is_worse(self, name: str, settings: Settings) -> None:
+        (metric,) = build([name], settings, CPU)
+        rows = [metric.score(Batch(noisier(sigma), noisier(0)))[0].tolist() for sigma in (0, 0.02, 0.06, 0.2)]
+        for column, found in zip(metric.columns, zip(*rows, strict=True), strict=True):
+            assert list(found) == sorted(found, reverse=column.better == "higher"), column.name
+            assert len(set(found)) == 4, column.name
+
+    @each_measure
+    def test_swapped(self, name: str, settings: Settings) -> None:
+        """None of these metrics knows which of the two images is the target.
+
+        (VGG19 computes the features of the target and the difference from them: the rounding knows.)
+        """
+        swapped = [pair[::-1] for pair in MIXED]
+        np.testing.assert_allclose(
+            values(name, settings, *swapped),
+            values(name, settings, *MIXED),
+            rtol=1e-5 if name == "vgg19" else 1e-6,
+            atol=1e-9,
+        )
 
 
 class TestTable:
@@ -167,7 +198,10 @@ class TestTable:
         assert [metric.name for metric in build(["psnr", "charbonnier"], settings, CPU)] == ["psnr", "charbonnier"]
 
     def test_units(self, settings: Settings) -> None:
-        assert {column.name: column.unit for column in columns(METRICS, settings) if column.unit} == {"psnr": "dB"}
+        assert {column.name: column.unit for column in columns(METRICS, settings) if column.unit} == {
+            **{"psnr": "dB", "ev_error": "stops", "ev_median": "stops", "wb_angle": "degrees", "mired_shift": "mired"},
+            **{"local_x": "pixels", "local_y": "pixels"},
+        }
 
     def test_columns_follow_the_settings(self) -> None:
         other = Settings(wssim_levels=1, charbonnier_eps=0.01)
@@ -177,6 +211,54 @@ class TestTable:
     def test_vgg19_without_weights(self) -> None:
         with pytest.raises(UsageError, match="vgg19 needs weights; see `relight-eval weights show`"):
             build(["psnr", "vgg19"], Settings(), CPU)
+
+
+class TestBesideTheMetrics:
+    """Columns that an option adds: of aligned predictions, and of regions."""
+
+    def test_order_of_columns_is_that_of_what_is_built(self, settings: Settings) -> None:
+        everything = replace(settings, input=True, align="affine", regions=True)
+        built = build(METRICS, everything, CPU)
+        assert tuple(column for metric in built for column in metric.columns) == columns(METRICS, everything)
+
+    @pytest.mark.parametrize(
+        ("names", "expected"),
+        [
+            (["psnr"], "align_gain_r,align_gain_g,align_gain_b,psnr_aligned,"
+             "psnr_shadows,psnr_midtones,psnr_highlights"),
+            (["psnr", "lpips", "diagnosis"], "align_gain_r,align_gain_g,align_gain_b,psnr_aligned,lpips_aligned,"
+             "psnr_shadows,psnr_midtones,psnr_highlights"),
+        ],
+        ids=["one", "some"],
+    )  # fmt: skip
+    def test_they_follow_the_metrics_that_are_chosen(self, names: list[str], expected: str) -> None:
+        found = columns(names, Settings(align="gain", regions=True))[len(columns(names, Settings())) :]
+        assert ",".join(column.name for column in found) == expected
+
+    def test_what_fits_offsets_alone_has_no_gains(self) -> None:
+        names = [column.name for column in columns(["diagnosis"], Settings(align="mean-shift"))]
+        assert names[-3:] == ["align_offset_r", "align_offset_g", "align_offset_b"]
+        assert "align_gain_r" not in names
+
+    def test_regions_of_metrics_that_have_none(self) -> None:
+        said = "--regions tells charbonnier, psnr, ssim by region; choose one of them with -m"
+        with pytest.raises(UsageError, match=said):
+            columns(["lpips", "wssim"], Settings(regions=True))
+
+    def test_protocol_says_which(self) -> None:
+        found = protocol(["psnr"], Settings(align="gain", regions=True))
+        assert list(found) == ["psnr", "align", "regions"]
+        assert found["align"].startswith("gain,")
+        assert "shadows<0.25*mean" in found["regions"]
+
+    def test_settings_are_read_from_what_they_wrote(self) -> None:
+        chosen_ones = Settings(
+            charbonnier_eps=0.01, wavelet="db2", wssim_levels=3, wssim_ratio=0.25, vgg19_preset="drn"
+        )
+        names = [column.name for column in columns(METRICS, chosen_ones)]
+        assert settings_of(protocol(METRICS, chosen_ones), names) == chosen_ones
+        assert settings_of({}, names) == Settings(wssim_levels=3)
+        assert settings_of({}, ["psnr"]) == Settings()
 
 
 class TestProtocol:
@@ -189,6 +271,7 @@ class TestProtocol:
             "ssim": "wang2004,gaussian11,sigma=1.5,valid,rgb",
             "lpips": "alex,v0.1",
             "mps": "(ssim+1-lpips)/2",
+            "diagnosis": diagnosis.protocol(),
         }
 
     def test_of_the_metrics_asked_for(self) -> None:
@@ -256,6 +339,7 @@ class TestSettings:
             ("wssim_ratio", 1.0, "the W-SSIM ratio is 1; it must lie strictly between 0 and 1"),
             ("wssim_ratio", math.nan, "the W-SSIM ratio is nan; it must lie strictly between 0 and 1"),
             ("vgg19_preset", "s3", "unknown VGG19 preset 's3'; did you mean s3net"),
+            ("align", "gian", "unknown alignment 'gian'; did you mean gain"),
         ],
     )
     def test_refused(self, setting: str, value: object, said: str) -> None:

@@ -17,13 +17,14 @@ from rich.console import Console
 
 from relight_eval import comparison as comparisons
 from relight_eval import statistics
-from relight_eval.comparison import Comparison, compare, words
+from relight_eval.comparison import Comparison, by_change, compare, words
 from relight_eval.groups import Grouping
 from relight_eval.reports import console as run_console
 from relight_eval.reports.comparison import group_changes, p_value, show, signed, sparkline
 from relight_eval.reports.comparison_files import COMPARISON_REPORTS, csv, json, markdown
 from relight_eval.results import Results, Row
 from relight_eval.statistics import FEWEST
+from tests.everything import everything
 from tests.reports.test_json import strict
 from tests.runs import COLUMNS
 
@@ -687,3 +688,44 @@ def test_json_lists_what_moved_most_first() -> None:
     (moved,) = strict(json(worse))["moved"]
     assert moved["improvements"] == []
     assert [found["change"] for found in moved["regressions"]] == sorted(worse.per_image("after", COLUMNS[2]).values())
+
+
+# What is wrong with the images of each run
+
+
+def diagnosed() -> Comparison:
+    """Of the images a, b and d, in the first run two have a cast; in the second b has, and d is not any more."""
+    first, second = everything(), everything()
+    swapped = {"a": first.rows[1], "b": first.rows[0], "d": first.rows[1]}
+    rows = tuple(replace(row, scores=swapped[row.name].scores) if row.name in swapped else row for row in second.rows)
+    return compare({"first": first, "second": replace(second, rows=rows)}, metrics=["psnr"])
+
+
+def test_what_is_wrong_is_counted_for_each_run_though_its_columns_are_not_compared() -> None:
+    found = diagnosed()
+    assert {column.metric for column in found.columns} == {"psnr"}
+    text = shown(found)
+    table = text[text.index("Why: images by their main finding") :].splitlines()
+    assert [line.split() for line in table[1:5] if line.strip("─ ")] == [
+        ["finding", "first", "second"],
+        ["colour", "cast", "2", "1"],
+        ["nothing", "stands", "out", "1", "2"],
+    ]
+    runs = json_files.loads(json(found))["runs"]
+    assert [run["findings"] for run in runs] == [
+        {"colour cast": 2, "nothing stands out": 1},
+        {"colour cast": 1, "nothing stands out": 2},
+    ]
+    jsonschema.validate(json_files.loads(json(found)), SCHEMA)
+
+
+def test_runs_without_a_diagnosis_have_no_such_table() -> None:
+    assert "Why" not in shown(two())
+    assert [run["findings"] for run in json_files.loads(json(two()))["runs"]] == [{}, {}]
+
+
+def test_images_by_change_have_the_largest_first_whichever_way_and_run() -> None:
+    base = scored("a", {"ssim": [0.5, 0.5, 0.5]}, ["x", "y", "z"])
+    up = scored("b", {"ssim": [0.6, 0.5, 0.7]}, ["x", "y", "z"])
+    down = scored("c", {"ssim": [0.1, 0.5, 0.5]}, ["x", "y", "z"])
+    assert by_change(compare({"a": base, "b": up, "c": down})) == ["x", "z", "y"]

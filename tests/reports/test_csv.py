@@ -7,6 +7,7 @@ import io
 
 from relight_eval.reports.csv import render
 from relight_eval.results import Row
+from tests.everything import NAMES, OPTIONAL, everything
 from tests.runs import run
 
 EXPECTED = """\
@@ -45,3 +46,13 @@ def test_a_carriage_return_is_in_quotes_so_that_it_ends_no_line() -> None:
 
 def test_a_run_without_rows_is_a_header() -> None:
     assert render(run(())).splitlines() == [EXPECTED.splitlines()[0]]
+
+
+def test_what_an_image_does_not_have_is_empty_and_the_rest_of_the_table_as_ever() -> None:
+    """Input, mask, mistakes and floors are in the JSON alone: the columns of the table are a contract."""
+    first, lacking, broken, _ = csv.DictReader(io.StringIO(render(everything())))
+    assert list(first) == ["image", "prediction", "target", "width", "height", *NAMES, "status", "error"]
+    assert [name for name in NAMES if not lacking[name]] == OPTIONAL
+    assert lacking["status"] == "ok"
+    assert float(first["wb_angle"]) == 6.25
+    assert broken["error"] == "no mask of this name (looked in mask/)"

@@ -15,6 +15,7 @@ from relight_eval.groups import Grouping
 from relight_eval.reports.json import render
 from relight_eval.results import FORMAT, Results, Row
 from relight_eval.statistics import FEWEST, summary
+from tests.everything import ROWS, everything
 from tests.runs import VERDICTS, run
 
 SCHEMA = json.loads((files("relight_eval.reports") / "results.schema.json").read_text(encoding="utf-8"))
@@ -36,6 +37,7 @@ def strict(text: str) -> dict:
         pytest.param(run(()), id="no rows"),
         pytest.param(run(verdicts=VERDICTS), id="all kinds of verdicts"),
         pytest.param(run(verdicts=(replace(VERDICTS[0], value=-math.inf),)), id="infinitely worse"),
+        pytest.param(everything(thresholds={"colour": 3.0}), id="everything"),
         pytest.param(run().resampled(Grouping("(?P<scene>.)(?P<rest>.*)"), 7), id="groups"),
         pytest.param(run(()).resampled(Grouping("(.)"), 0), id="groups of nothing"),
     ],
@@ -176,3 +178,70 @@ def test_texts_that_are_not_utf8_make_json_that_is() -> None:
     text = render(replace(results, prediction=odd, target=odd, signature={odd: odd}, verdicts=(verdict,)))
     assert r"\ud" not in text.replace(r"a\\udcff", "")  # no half of a character, not even escaped
     assert strict(text.encode().decode())["pairs"][0]["prediction"] == r"a\udcff"
+
+
+class TestEverything:
+    def test_what_stands_beside_the_scores_of_a_pair(self) -> None:
+        first, second, third, _ = strict(render(everything()))["pairs"]
+        assert (first["input"], first["mask"]) == ("in/a.png", "mask/a.png")
+        assert first["mistakes"] == list(ROWS[0].mistakes)
+        (finding,) = first["findings"]
+        assert finding["kind"] == "colour cast"
+        assert finding["words"].startswith("a colour cast (+0.2 stops, 6.2° warm;")
+        assert first["floors"]["black"]["psnr"] == 8.0
+        assert second["findings"] == []  # it has a diagnosis, and nothing stands out
+        assert "mistakes" not in second
+        assert second["floors"]["input"]["psnr"] is None  # infinite
+        assert third["input"] == "in/c.png"
+        assert {"mask", "mistakes", "findings", "floors"}.isdisjoint(third)
+
+    def test_a_run_without_them_is_written_as_before(self) -> None:
+        document = strict(render(run()))
+        assert "thresholds" not in document
+        for pair in document["pairs"]:
+            assert {"input", "mask", "mistakes", "findings", "floors"}.isdisjoint(pair)
+        for column in document["columns"]:
+            assert "optional" not in column
+
+    def test_columns_say_what_an_image_may_lack_and_which_way_is_up(self) -> None:
+        columns = {column["name"]: column for column in strict(render(everything()))["columns"]}
+        assert columns["psnr_shadows"]["optional"] is True
+        assert "optional" not in columns["ev_error"]
+        assert columns["ev_error"]["better"] == "nearest"
+        assert columns["share_colour"]["better"] == "none"
+        assert columns["align_gain_r"]["low"] is columns["align_gain_r"]["high"] is None
+
+    def test_thresholds_are_those_chosen_and_change_the_findings(self) -> None:
+        document = strict(render(everything(thresholds={"colour": 7.0})))
+        assert document["thresholds"] == {"colour": 7.0}
+        assert document["pairs"][0]["findings"] == []
+
+    @pytest.mark.parametrize(
+        ("place", "value"),
+        [
+            (("pairs", 0, "mistakes"), "text"),
+            (("pairs", 0, "mistakes"), [1]),
+            (("pairs", 0, "input"), None),
+            (("pairs", 0, "mask"), 1),
+            (("pairs", 0, "findings"), {}),
+            (("pairs", 0, "findings", 0, "kind"), 1),
+            (("pairs", 0, "floors"), []),
+            (("pairs", 0, "floors", "black"), 1),
+            (("pairs", 0, "floors", "black", "psnr"), "8"),
+            (("thresholds",), []),
+            (("thresholds", "colour"), "3"),
+            (("columns", 0, "better"), "best"),
+            (("columns", 0, "optional"), "yes"),
+        ],
+        ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else repr(value),
+    )
+    def test_the_schema_refuses(self, place: tuple[str | int, ...], value: object) -> None:
+        document: Any = strict(render(everything(thresholds={"colour": 3.0})))
+        jsonschema.validate(document, SCHEMA)
+        *way, last = place
+        parent = document
+        for step in way:
+            parent = parent[step]
+        parent[last] = value
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(document, SCHEMA)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import random
@@ -12,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from relight_eval.columns import known
 from relight_eval.errors import ResultsError, printable
 from relight_eval.groups import Grouping
 from relight_eval.pairs import natural_key
 from relight_eval.reports import REPORTS, load, save
+from relight_eval.reports.console import show
 from relight_eval.results import Column, Results, Row
 from relight_eval.statistics import SEED
+from tests.everything import OPTIONAL, everything
 from tests.runs import COLUMNS, ROWS, VERDICTS, run
 
 HOSTILE = (
@@ -53,7 +57,9 @@ def of_table(results: Results) -> Results:
         prediction="",
         target="",
         columns=tuple(meanings[column.name] for column in results.columns),
-        rows=tuple(replace(row, note="") for row in results.rows),
+        rows=tuple(
+            replace(row, note="", input="", mask="", mistakes=(), digests={}, floors={}) for row in results.rows
+        ),
         signature={},
     )
 
@@ -92,6 +98,7 @@ def refused(path: Path) -> str:
         pytest.param(replace(run(), columns=tuple(known(["wssim_ll8"]).values())), id="every column"),
         pytest.param(run().resampled(Grouping("(?P<first>.)(?P<second>.?)"), 7), id="groups and seed"),
         pytest.param(replace(run(), seed=0, grouping=Grouping("^(.)")), id="an unnamed group"),
+        pytest.param(everything(thresholds={"colour": 3.0, "local": 0.25}), id="all that a run may have"),
     ],
 )
 def test_json_comes_back_whole(results: Results, tmp_path: Path) -> None:
@@ -106,6 +113,7 @@ def test_json_comes_back_whole(results: Results, tmp_path: Path) -> None:
         pytest.param(run(HOSTILE_ROWS), id="hostile texts"),
         pytest.param(run(ROWS[::-1]), id="another order"),
         pytest.param(replace(run(), columns=tuple(known(["wssim_ll3"]).values())), id="every column"),
+        pytest.param(everything(), id="all that a run may have"),
     ],
 )
 def test_csv_comes_back_as_much_as_it_holds(results: Results, tmp_path: Path) -> None:
@@ -294,6 +302,74 @@ def test_damaged_json(place: str, value: object, reason: str, tmp_path: Path) ->
         assert load(file).rows[1].error == value
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "reason"),
+    [
+        pytest.param("pairs.0.input", None, "pairs[0].input is None; it must be a text", id="input"),
+        pytest.param("pairs.0.mask", 1, "pairs[0].mask is 1; it must be a text", id="mask"),
+        pytest.param("pairs.0.mistakes", "x", "pairs[0].mistakes is 'x'; it must be a list of texts", id="mistakes"),
+        pytest.param("pairs.0.mistakes", [1], "pairs[0].mistakes is [1]; it must be a list of texts", id="mistake"),
+        pytest.param("pairs.0.floors", [], "pairs[0].floors is []; it must be an object", id="floors"),
+        pytest.param("pairs.0.floors.black", 1, "pairs[0].floors.black is 1; it must be an object", id="a floor"),
+        pytest.param("pairs.0.floors.black.psnr", "8", "pairs[0].floors.black.psnr is '8'; it must be", id="text"),
+        pytest.param("pairs.0.floors.black.psnr", math.nan, "pairs[0].floors.black.psnr is nan", id="NaN"),
+        pytest.param("pairs.0.floors.black.x", 1.0, "pairs[0].floors.black.x is 1.0; it must be a score of", id="x"),
+        pytest.param("thresholds", [], "thresholds is []; it must be an object", id="thresholds"),
+        pytest.param("thresholds.colour", "3", "thresholds.colour is '3'; it must be a number", id="threshold"),
+        pytest.param("thresholds.color", 3, "thresholds.color is 3; it must be the threshold of a", id="no threshold"),
+        pytest.param("columns.3.better", "near", "columns[3].better is 'near'; it must be higher or lower or", id="up"),
+        pytest.param("columns.3.optional", 1, "columns[3].optional is 1; it must be true or false", id="optional"),
+        pytest.param("pairs.0.findings", 7, "", id="findings are not read: they follow from the scores"),
+        pytest.param("pairs.0.floors", GONE, "", id="without floors"),
+        pytest.param("pairs.1.floors", GONE, "", id="without floors of one"),
+        pytest.param("thresholds", GONE, "", id="without thresholds"),
+    ],
+)
+def test_damaged_json_of_everything(place: str, value: object, reason: str, tmp_path: Path) -> None:
+    document = json.loads(REPORTS["json"](everything(thresholds={"colour": 3.0})))
+    *path, key = (int(step) if step.isdigit() else step for step in place.split("."))
+    parent: Any = document
+    for step in path:
+        parent = parent[step]
+    if value is GONE:
+        del parent[key]
+    else:
+        parent[key] = value
+    file = written(tmp_path, json.dumps(document))
+    if reason:
+        assert refused(file).startswith(f": {reason}")
+    else:
+        told(load(file))
+
+
+def told(results: Results) -> None:
+    """In every way that there is."""
+    for render in REPORTS.values():
+        render(results).encode()
+    show(results, Console(file=io.StringIO(), width=80, markup=False))
+
+
+def test_a_column_that_is_said_to_be_optional_may_be_lacking_and_no_other(tmp_path: Path) -> None:
+    document = json.loads(REPORTS["json"](everything()))
+    del document["pairs"][0]["scores"]["ev_error"]
+    assert "image 'a' has status ok, but no score of ev_error" in refused(written(tmp_path, json.dumps(document)))
+    document = json.loads(REPORTS["json"](everything()))
+    for name in OPTIONAL:
+        document["pairs"][0]["scores"].pop(name)
+    assert load(written(tmp_path, json.dumps(document))).rows[0].status == "ok"
+
+
+def test_csv_knows_which_columns_are_optional(tmp_path: Path) -> None:
+    loaded = load(saved(tmp_path, everything(), "csv"))
+    assert [column.name for column in loaded.columns if column.optional] == OPTIONAL
+    assert set(OPTIONAL).isdisjoint(loaded.rows[1].scores)
+    lines = REPORTS["csv"](everything()).splitlines()
+    cells = lines[1].split(",")
+    cells[lines[0].split(",").index("ev_error")] = ""
+    (tmp_path / "x.csv").write_text("\n".join([lines[0], ",".join(cells), *lines[2:]]))
+    assert "image 'a' has status ok, but no score of ev_error" in refused(tmp_path / "x.csv")
+
+
 def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The way to every value inside this one."""
     steps = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -302,13 +378,22 @@ def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...
         yield from places(inner, (*path, step))
 
 
-def test_json_changed_at_random_is_refused_or_can_be_told_by_every_report(tmp_path: Path) -> None:
-    original = REPORTS["json"](run(verdicts=VERDICTS).resampled(Grouping("^(?P<scene>.)"), 3))
+@pytest.mark.parametrize(
+    ("results", "count"),
+    [
+        pytest.param(run(verdicts=VERDICTS).resampled(Grouping("^(?P<scene>.)"), 3), 400, id="rules and groups"),
+        pytest.param(everything(thresholds={"colour": 3.0}), 120, id="everything"),
+    ],
+)
+def test_json_changed_at_random_is_refused_or_can_be_told_by_every_report(
+    results: Results, count: int, tmp_path: Path
+) -> None:
+    original = REPORTS["json"](results)
     everywhere = list(places(json.loads(original)))
     odd = (None, True, -1, 0, 2.5, 1e100, math.nan, 2**64, "", "x", "inf", "\udcff", [], {}, [[]], {"a": 1}, ["x"])
     chance = random.Random(4)
     outcomes = {"loaded": 0, "refused": 0}
-    for _ in range(400):
+    for _ in range(count):
         document = json.loads(original)
         for *path, key in chance.choices(everywhere, k=chance.choice((1, 1, 2))):
             parent, other = document, document
@@ -337,9 +422,8 @@ def test_json_changed_at_random_is_refused_or_can_be_told_by_every_report(tmp_pa
             outcomes["refused"] += 1
         else:
             outcomes["loaded"] += 1
-            for render in REPORTS.values():
-                render(loaded).encode()
-    assert min(outcomes.values()) > 50, outcomes
+            told(loaded)
+    assert min(outcomes.values()) > count / 8, outcomes
 
 
 # Damaged CSV

@@ -13,6 +13,7 @@ from markdown_it.token import Token
 
 from relight_eval.reports.markdown import render, text
 from relight_eval.results import Column, Row, Verdict
+from tests.everything import everything
 from tests.runs import ROWS, VERDICTS, run
 
 EXPECTED = r"""## relight-eval: ❌ 2 of 4 rules failed, 4 pairs
@@ -152,3 +153,29 @@ def test_100000_images_that_fail_stay_below_the_limit_of_github() -> None:
     markdown = render(replace(run(rows), verdicts=(verdict,) * 20))
     assert "and 99990 more" in markdown
     assert len(markdown.encode()) < 2**20
+
+
+def test_why_the_worst_images_are_wrong_stands_below_the_scores_and_the_diagnosis_not_among_them() -> None:
+    markdown = render(everything())
+    assert "ev\\_error" not in markdown
+    assert markdown.index("| psnr\\_highlights ↑ |") < markdown.index("| worst images | why |")
+    assert "| a | mostly a colour cast (+0.2 stops, 6.2° warm; 86 % of the error goes with " in markdown
+    assert "| b | nothing stands out |" in markdown
+    assert "worst images" not in render(run())
+
+
+def test_mistakes_of_set_up_and_floors() -> None:
+    markdown = render(everything())
+    assert "look like a mistake of set-up: a (the prediction has one colour only; the prediction is the" in markdown
+    table = markdown[markdown.index("| floors |") :].splitlines()
+    assert table[0] == "| floors | run | black | mean colour | input | skill |"
+    assert table[3] == "| psnr ↑ | 22.5000 | 8.0000 | 12.0000 | 17.0000 | 0.7182 |"  # of a and d; 1 − 10^−0.55
+    assert "floors" not in render(run())
+    assert "set-up" not in render(run())
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_are_shown_as_they_are_among_the_findings(name: str) -> None:
+    rows = (replace(everything().rows[0], name=name),)
+    (line,) = (line for line in render(everything(rows)).splitlines() if "mostly a colour cast" in line)
+    assert line.startswith(f"| {text(name)} | ")
