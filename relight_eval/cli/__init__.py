@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from relight_eval import __version__
-from relight_eval.cli import calibrate, compare, exit_codes, gate, metrics, score, weights
+from relight_eval.cli import calibrate, compare, exit_codes, gate, metrics, report, score, weights
 from relight_eval.errors import RelightEvalError
 
 app = typer.Typer(
@@ -47,6 +47,7 @@ app.command("score", epilog=exit_codes.HELP)(score.score)
 app.command("gate", epilog=exit_codes.HELP)(gate.gate)
 app.command("compare", epilog=exit_codes.HELP)(compare.compare)
 app.command("calibrate", epilog=exit_codes.HELP)(calibrate.calibrate)
+app.command("report", epilog=exit_codes.HELP)(report.report)
 app.command("metrics")(metrics.metrics)
 app.add_typer(weights.app, name="weights")
 

@@ -11,6 +11,7 @@ import typer
 
 from relight_eval.cli import exit_codes, options
 from relight_eval.cli.judging import append_summary
+from relight_eval.cli.looking import Looks, SecondLook, save_page
 from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk
 from relight_eval.cli.scoring import Scoring, require_scored, with_scoring
 from relight_eval.errors import ReportError, ResultsError, UsageError
@@ -62,6 +63,8 @@ def compare(
     csv: Csv = None,
     json: Json = None,
     markdown: options.Markdown = None,
+    html: options.Html = None,
+    no_images: options.NoImages = False,
     missing: options.Missing = "error",
     *,
     scoring: Scoring,
@@ -77,12 +80,17 @@ def compare(
     from relight_eval.noise import of_file
 
     places = _places(runs)
-    files = require_places({"csv": csv, "json": json, "markdown": markdown}, read=[*places.values(), noise])
+    files = require_places(
+        {"csv": csv, "json": json, "markdown": markdown, "html": html}, read=[*places.values(), noise]
+    )
+    looks = Looks(files.get("html"), no_images)
+    looks.require()
     if step == "":
         raise UsageError('--step "" is no pattern; write one that finds the training step, such as "(\\d+)$"')
     grouping = Grouping(group) if group is not None else None
     margins, source = of_file(noise, next(iter(places.values())))
-    results = _results(places, target, scoring, grouping, seed, by, step, force, quiet)
+    usable = ("metrics", *(SecondLook.OPTIONS if looks.second else ()))
+    results = _results(places, target, scoring, grouping, seed, by, step, force, quiet, usable)
     first = next(iter(results.values()))
     found = comparison.compare(
         results,
@@ -96,6 +104,9 @@ def compare(
         force=force,
     )
     _tell(found, files, quiet=quiet, verbose=verbose)
+    _look(found, looks, scoring.second_look(quiet=quiet))
+    if (written := [path for path in files.values() if path != STDOUT]) and not quiet:
+        talk(f"wrote {' and '.join(written)}")
     incomplete = any(run.errors or (run.unpaired and missing == "error") for run in results.values())
     raise typer.Exit(exit_codes.INCOMPLETE if incomplete else exit_codes.OK)
 
@@ -143,8 +154,9 @@ def _results(
     step: str | None,
     force: bool,
     quiet: bool,
+    usable: tuple[str, ...],
 ) -> dict[str, Results]:
-    """The results of every run, in order: read, or scored together."""
+    """The results of every run, in order: read, or scored together. `usable` are the options that saved runs take."""
     from relight_eval.common import scored_metrics, steps, unlike
     from relight_eval.comparison import sorted_by
     from relight_eval.reports import load
@@ -153,7 +165,7 @@ def _results(
     saved = {label: load(path) for label, path in places.items() if label not in folders}
     scored: dict[str, Results] = {}
     if not folders:
-        scoring.require_unused(but=("metrics",))
+        scoring.require_unused(but=usable)
         if target is not None:
             raise UsageError(f"--target {target} is for folders of predictions; these runs were scored already")
     elif target is None:
@@ -188,12 +200,28 @@ def _tell(comparison: Comparison, files: dict[str, str], *, quiet: bool, verbose
     from relight_eval.reports.comparison_files import COMPARISON_REPORTS
     from relight_eval.text import visible
 
-    failed = save_all({path: COMPARISON_REPORTS[report](comparison) for report, path in files.items()})
+    texts = {path: COMPARISON_REPORTS[name](comparison) for name, path in files.items() if name in COMPARISON_REPORTS}
+    failed = save_all(texts)
     append_summary(lambda: COMPARISON_REPORTS["markdown"](comparison))
     if quiet:
         for warning in comparison.warnings:
             talk(f"WARNING  {visible(warning)}")
     else:
         print_report(lambda out: show(comparison, out, every=verbose), aside=STDOUT in files.values())
+    if failed:
+        raise ReportError("; ".join(failed))
+
+
+def _look(comparison: Comparison, looks: Looks, second: SecondLook) -> None:
+    """Save the page, if one was asked for, with pictures of those images first that changed most."""
+    from relight_eval.comparison import by_change
+    from relight_eval.gallery import Gallery
+    from relight_eval.reports.html import render_comparison
+
+    failed = save_page(
+        looks.html,
+        lambda pictures, place: render_comparison(comparison, pictures, place=place),
+        lambda: second.gallery(comparison.runs, by_change(comparison)) if looks.second else Gallery(),
+    )
     if failed:
         raise ReportError("; ".join(failed))

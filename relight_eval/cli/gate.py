@@ -20,6 +20,7 @@ from relight_eval.cli.judging import (
     tell_ci,
     tell_warnings,
 )
+from relight_eval.cli.looking import Looks, SecondLook, folders_of
 from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk
 from relight_eval.cli.scoring import Scoring, require_scored, with_scoring
 from relight_eval.errors import ReportError, ResultsError, UsageError
@@ -69,6 +70,10 @@ def gate(
     json: options.Json = None,
     junit: options.Junit = None,
     markdown: options.Markdown = None,
+    html: options.Html = None,
+    no_images: options.NoImages = False,
+    maps: options.Maps = None,
+    maps_count: options.MapsCount = "auto",  # type: ignore[assignment]  # (parsed by the option)
     missing: options.Missing = "error",
     *,
     scoring: Scoring,
@@ -86,10 +91,15 @@ def gate(
 
     _require_usable(run, target, baseline, update_baseline, noise, force)
     files = require_places(
-        {"json": json, "junit": junit, "markdown": markdown, "baseline": baseline if update_baseline else None},
+        {
+            **{"json": json, "junit": junit, "markdown": markdown, "html": html},
+            "baseline": baseline if update_baseline else None,
+        },
         read=[run, target, rules, noise, None if update_baseline else baseline],
     )
     files.pop("baseline", None)
+    looks = Looks(files.get("html"), no_images, maps, maps_count)
+    looks.require(read=[run, target, scoring.input, scoring.mask])
     asked = _Asked(
         rules=_rules(require, rules, update_baseline, quiet=quiet),
         baseline=None if update_baseline else _baseline(baseline),
@@ -101,13 +111,18 @@ def gate(
     results = (
         _scored(asked, scoring, run, target, all_metrics=update_baseline, quiet=quiet)
         if os.path.isdir(run) or target
-        else _saved(asked, scoring, run)
+        else _saved(asked, scoring, run, usable=SecondLook.OPTIONS if looks.second else ())
     )
+    looks.require(read=folders_of(results))
     if update_baseline and not results.signature and not force:
         raise ResultsError(f"{run} does not say how it was scored, and a baseline must: use the .json, or --force")
     verdicts = gates.judge(results, asked.rules, baseline=asked.baseline, noise=margins, strict=strict)
     results = replace(results, verdicts=verdicts)
-    _tell(results, files, quiet=quiet, verbose=verbose)
+    failed = _tell(results, files, quiet=quiet, verbose=verbose)
+    if results.scored:
+        failed += looks.save(results, scoring.second_look(quiet=quiet))
+    if failed:
+        raise ReportError("; ".join(failed))
     require_scored(results)
     code = exit_code(results, missing=missing, report_only=report_only)
     if code == exit_codes.INCOMPLETE:
@@ -155,12 +170,12 @@ class _Asked:
         return [*unlike(("this run", results), ("the baseline", self.baseline), of_rules, force=self.force)]
 
 
-def _saved(asked: _Asked, scoring: Scoring, run: Path) -> Results:
+def _saved(asked: _Asked, scoring: Scoring, run: Path, usable: tuple[str, ...]) -> Results:
     """Saved results, with the groups and the seed asked for, or else their own."""
     from relight_eval.reports import load
 
     saved = load(run)
-    scoring.require_unused()
+    scoring.require_unused(but=usable)
     grouping = asked.groups(saved.grouping)
     asked.require_fitting(saved.columns, grouping)
     if grouping:
@@ -231,19 +246,18 @@ def _baseline(path: Path | None) -> Results | None:
     return load(path)
 
 
-def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool) -> None:
-    """Save the reports, then print the verdicts: where one report fails, the others and the print still come."""
+def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool) -> list[str]:
+    """Save the reports, then print the verdicts; what could not be written, as messages: the rest still comes."""
     from relight_eval.reports import REPORTS, console
 
-    failed = save_all({path: REPORTS[report](results) for report, path in files.items()})
+    failed = save_all({path: REPORTS[report](results) for report, path in files.items() if report in REPORTS})
     append_summary(lambda: REPORTS["markdown"](results))
     if quiet:
         tell_warnings(results)
     else:
         print_report(lambda out: console.show_verdicts(results, out, every=verbose), aside=STDOUT in files.values())
     tell_ci(results)
-    if failed:
-        raise ReportError("; ".join(failed))
+    return failed
 
 
 def _update(results: Results, baseline: Path, *, because: int, force: bool, quiet: bool) -> None:

@@ -30,7 +30,9 @@ def read_rules(
 def metrics_of(rules: Sequence[Rule], columns: Iterable[Column]) -> frozenset[str]:
     """The metrics that the rules are about, of a run with these columns."""
     about = {rule.column for rule in rules}
-    return frozenset(column.metric for column in columns if column.name in about)
+    found = {column.metric for column in columns if column.name in about}
+    # what an alignment fitted comes with any metric
+    return frozenset(found - {"align"}) or frozenset({"psnr"} if found else ())
 
 
 def tell_warnings(results: Results) -> None:

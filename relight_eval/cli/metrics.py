@@ -35,14 +35,18 @@ def _one(name: str, console: Console) -> None:
     (name,) = chosen([name])
     console.print((METRICS[name].paper.__doc__ or "").strip(), soft_wrap=True)
     console.print()
-    console.print(_table("Columns", METRICS[name].columns(Settings())))
+    console.print(_table("Columns", METRICS[name].columns(Settings(input=True))))
     console.print(f"Protocol: {METRICS[name].protocol(Settings())}")
+    if name == "diagnosis":
+        from relight_eval.findings import THRESHOLDS
+
+        console.print("Thresholds of findings: " + ", ".join(f"{name}={least:g}" for name, least in THRESHOLDS.items()))
 
 
 def _table(title: str, columns: tuple[Column, ...]) -> Group:
     from rich.console import Group
 
-    from relight_eval.reports.console import DIRECTIONS, plain_table
+    from relight_eval.reports.console import DIRECTIONS, nearest_said, plain_table
 
     table = plain_table(title)
     table.add_column("score", no_wrap=True)
@@ -56,4 +60,4 @@ def _table(title: str, columns: tuple[Column, ...]) -> Group:
             f"{column.identical:g}",
             column.meaning,
         )
-    return Group(table, DIRECTIONS)
+    return Group(table, DIRECTIONS, *nearest_said(columns))

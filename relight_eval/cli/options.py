@@ -50,6 +50,9 @@ Csv = Annotated[
         show_default="scores.csv",
     ),
 ]
+SavedCsv = Annotated[
+    str | None, typer.Option("--csv", metavar="PATH", help="Write the scores as CSV; - is standard output.")
+]
 NoCsv = Annotated[bool, typer.Option("--no-csv", help="Write no CSV.")]
 Json = Annotated[
     str | None, typer.Option("--json", metavar="PATH", help="Write everything as JSON; - is standard output.")
@@ -99,6 +102,37 @@ Vgg19Weights = Annotated[
     Path | None, typer.Option("--vgg19-weights", metavar="FILE", help="VGG19 weights; see `relight-eval weights`.")
 ]
 Offline = Annotated[bool, typer.Option("--offline", envvar="RELIGHT_EVAL_OFFLINE", help="Never fetch weights.")]
+Input = Annotated[
+    Path | None,
+    typer.Option("--input", metavar="DIR", help="Folder of what was relit: tells shadows that were left."),
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option("--mask", metavar="DIR", help="Folder of masks; only pixels that are more than 0 count."),
+]
+Align = Annotated[
+    str | None,
+    typer.Option(
+        "--align",
+        metavar="KIND",
+        help="Add scores of the aligned prediction, and what was fitted: gain, channel-gain, mean-shift, affine, "
+        "stanford-orb, objects-with-lighting or latent-intrinsics.",
+    ),
+]
+Regions = Annotated[
+    bool, typer.Option("--regions", help="Add scores in the shadows, mid-tones and highlights of the target.")
+]
+Floors = Annotated[
+    bool, typer.Option("--floors", help="Score trivial predictions, too: black, the mean colour, the --input.")
+]
+Threshold = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--threshold",
+        metavar="NAME=VALUE",
+        help="What a finding takes, such as colour=3; see `relight-eval metrics diagnosis`.",
+    ),
+]
 Require = Annotated[
     list[str] | None,
     typer.Option("--require", metavar="RULE", help='A rule, such as "wssim >= 0.9"; may be given several times.'),
@@ -106,6 +140,21 @@ Require = Annotated[
 Rules = Annotated[Path | None, typer.Option("--rules", metavar="FILE", help="Rules from a TOML file: require = [...].")]
 Junit = Annotated[Path | None, typer.Option("--junit", metavar="PATH", help="Write the verdicts as JUnit XML.")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", metavar="PATH", help="Write a summary as Markdown.")]
+Html = Annotated[
+    Path | None,
+    typer.Option("--html", metavar="PATH", help="Write a page to look at: images, maps, findings, distributions."),
+]
+NoImages = Annotated[bool, typer.Option("--no-images", help="Link the images in the page, and read none of them.")]
+Maps = Annotated[Path | None, typer.Option("--maps", metavar="DIR", help="Write maps of where the errors are, as PNG.")]
+MapsCount = Annotated[
+    int,
+    typer.Option(
+        "--maps-count",
+        metavar="auto|N",
+        parser=_auto_or_count,
+        help="Images that --maps is of; auto: those that fail a rule, and the ten worst.",
+    ),
+]
 GroupBy = Annotated[
     str | None,
     typer.Option(

@@ -15,8 +15,8 @@ Bar = Callable[[int, int], None]  # how many are done, of how many
 
 @contextmanager
 def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
-    """What `evaluate` calls with ("pairs" or "bytes", done, total)."""
-    kinds = {"bytes": download_bar, "pairs": pairs_bar}
+    """What long work calls with (what, done, total): "pairs", "bytes", "pictures" or "maps"."""
+    kinds = {"bytes": download_bar, "pairs": pairs_bar, "pictures": pictures_bar, "maps": pictures_bar}
     bars: dict[str, Bar | None] = {}
     with ExitStack() as shown:
 
@@ -51,6 +51,15 @@ def pairs_bar() -> Iterator[Bar | None]:
             return Text(f"{2 * task.completed / task.elapsed:.1f} images/s" if task.elapsed else "")
 
     with _bar(TextColumn("scoring"), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn()) as draw:
+        yield draw
+
+
+@contextmanager
+def pictures_bar() -> Iterator[Bar | None]:
+    """A bar in images that are looked at again."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    with _bar(TextColumn("pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as draw:
         yield draw
 
 

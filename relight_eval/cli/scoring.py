@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 import typer
 
 from relight_eval.cli import exit_codes, options
+from relight_eval.cli.looking import SecondLook
 from relight_eval.cli.output import talk
 from relight_eval.cli.progress import progress_bars
 from relight_eval.errors import RelightEvalError, UsageError
@@ -30,6 +31,10 @@ class Scoring:
     metrics: options.Metrics = None
     glob: options.Glob = None
     alpha: options.Alpha = "refuse"
+    input: options.Input = None
+    mask: options.Mask = None
+    align: options.Align = None
+    regions: options.Regions = False
     device: options.Device = "auto"
     batch_size: options.BatchSize = "auto"  # type: ignore[assignment]  # (parsed by the option)
     workers: options.Workers = "auto"  # type: ignore[assignment]
@@ -54,12 +59,19 @@ class Scoring:
             wssim_ratio=self.wssim_ratio,
             vgg19_preset=self.vgg19_preset,
             precision=self.precision,
+            input=self.input is not None,
+            align=None if self.align in (None, "none") else self.align,
+            regions=self.regions,
         )
 
     @property
     def chosen(self) -> str | None:
         """The metrics that were asked for, None for all that are available."""
         return ",".join(self.metrics) if self.metrics else None
+
+    def second_look(self, *, quiet: bool) -> SecondLook:
+        """How images are looked at again after they are scored."""
+        return SecondLook(self.device, self.workers, self.vgg19_weights, quiet)
 
     def columns(self) -> tuple[Column, ...]:
         """The columns that the results will have. Raises UsageError for an unknown metric or setting."""
@@ -82,6 +94,7 @@ class Scoring:
         grouping: Grouping | None = None,
         seed: int = 0,
         required: frozenset[str] = frozenset(),
+        floors: bool = False,
         check: Callable[[Results], object] | None = None,
         quiet: bool = False,
     ) -> dict[str, Results]:
@@ -103,6 +116,9 @@ class Scoring:
                     settings=self.settings,
                     glob=self.glob,
                     alpha=self.alpha,
+                    input=self.input,
+                    mask=self.mask,
+                    floors=floors,
                     device=self.device,
                     batch_size=self.batch_size or None,
                     workers=self.workers or None,

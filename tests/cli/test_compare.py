@@ -7,13 +7,16 @@ import io
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from relight_eval.errors import ReportError
+from relight_eval.reports import REPORTS
 from tests.cli.commands import Command
 from tests.cli.saved import LEFT_UNDONE, SIGNATURE, noise_file, saved
+from tests.everything import ROWS, everything
 from tests.folders import picture, runs_of, worse, write
 
 FAST = ("-m", "charbonnier,psnr", "--device", "cpu")
@@ -44,6 +47,11 @@ def document(command: Command, *words: object, code: int = 0) -> dict[str, objec
     found = command("compare", *words, "--json", "-")
     assert found.code == code, found.err
     return json.loads(found.out)  # type: ignore[no-any-return]
+
+
+def changes_of(found: dict[str, object]) -> dict[str, dict[str, float]]:
+    """Those of the second run, by column."""
+    return {change["column"]: change for change in found["changes"]}  # type: ignore[attr-defined]
 
 
 def labels(found: dict[str, object]) -> list[str]:
@@ -516,3 +524,75 @@ def test_another_protocol_than_a_saved_runs_is_refused_before_any_image_is_read(
     assert "charbonnier is eps=0.001 in saved but eps=0.01 in run1" in refused.err
     forced = command(*runs, "--charbonnier-eps", "0.01", "--force")
     assert (forced.code, len(reads)) == (0, 12)
+
+
+class TestColumnsOfOptions:
+    @pytest.fixture
+    def wholes(self, command: Command) -> tuple[Path, Path]:
+        """Two saved runs with all that there may be: the second is better exposed, and worse by psnr."""
+        rows = [row for row in ROWS if row.scores]
+        changed = {"ev_error": -0.1, "ev_median": -0.1, "psnr": 19.0}
+        after = [replace(row, scores={**row.scores, **changed}) for row in rows]
+        for name, of_run in (("before.json", rows), ("after.json", after)):
+            Path(name).write_text(REPORTS["json"](everything(tuple(of_run))), encoding="utf-8")
+        return Path("before.json"), Path("after.json")
+
+    def test_distance_from_the_best_value_is_what_counts(self, command: Command, wholes: tuple[Path, Path]) -> None:
+        found = document(command, *wholes)
+        columns = {column["name"] for column in found["columns"]}
+        assert {"ev_error", "psnr_aligned", "psnr_shadows"} <= columns
+        assert {"share_colour", "local_x", "align_gain_r"}.isdisjoint(columns)  # they only tell a kind
+        changes = changes_of(found)
+        # from +0.2, 0 and +0.2 to −0.1
+        assert changes["ev_error"]["mean"] == pytest.approx((-0.1 + 0.1 - 0.1) / 3)
+        assert (changes["ev_error"]["wins"], changes["ev_error"]["losses"]) == (2, 1)
+
+    def test_diagnosis_alone_shows_its_columns(self, command: Command, wholes: tuple[Path, Path]) -> None:
+        found = command("compare", *wholes, "-m", "diagnosis")
+        assert found.code == 0
+        assert "ev_error →" in found.out
+        assert "→ the nearer to the value of identical images, the better" in found.out
+        assert "psnr" not in found.out.partition("Means")[2].partition("Single")[0]
+
+    def test_what_only_tells_a_kind_cannot_be_compared(self, command: Command, wholes: tuple[Path, Path]) -> None:
+        found = command("compare", *wholes, "-m", "align")
+        assert (found.code, found.out) == (2, "")
+        assert "align: none of its columns tells how good an image is, so there is nothing to compare" in found.err
+
+    def test_only_one_has_a_diagnosis(self, command: Command, wholes: tuple[Path, Path]) -> None:
+        names = ("charbonnier", "psnr", "ssim")
+        plain = {name: [row.scores[name] for row in ROWS if row.scores] for name in names}
+        saved("plain.json", names=["a", "b", "d"], signature=dict(everything().signature), **plain)
+        found = command("compare", "plain.json", wholes[0])
+        assert found.code == 2
+        assert "plain has no scores of ev_error; score it with -m diagnosis" in found.err
+        words = ("-m", "charbonnier,psnr,ssim")
+        found = command("compare", "plain.json", wholes[0], *words)
+        assert found.code == 0, found.err
+        said = "charbonnier_aligned, psnr_aligned, ssim_aligned, psnr_shadows, psnr_midtones and 1 more: left out, for"
+        assert said in " ".join(found.out.split())
+        assert "psnr ↑" in found.out
+        assert "psnr_aligned ↑" not in found.out
+
+    def test_folders_with_everything(self, command: Command, folders: Path) -> None:
+        for i in range(6):
+            write(folders / "input" / f"im{i}.png", picture(90 + i, 24, 24))
+            write(folders / "mask" / f"im{i}.png", picture(1, 24, 24) | 1)
+        words = ("--input", folders / "input", "--mask", folders / "mask", "--align", "gain", "--regions")
+        runs = (folders / "run0", folders / "run1", "--target", folders / "target", "-m", "psnr,diagnosis", "--device")
+        found = document(command, *runs, "cpu", *words)
+        changes = changes_of(found)
+        assert {"psnr", "psnr_aligned", "psnr_midtones", "copy_ratio"} <= changes.keys()
+        assert changes["copy_ratio"]["mean"] > 0
+        (folders / "mask" / "im3.png").unlink()
+        assert command("compare", *runs, "cpu", *words).code == 3
+
+    def test_a_page(self, command: Command, folders: Path, wholes: tuple[Path, Path]) -> None:
+        runs = (folders / "run0", folders / "run1", "--target", folders / "target", *FAST)
+        found = command("compare", *runs, "--html", "x.html")
+        assert found.code == 0, found.err
+        assert Path("x.html").read_text().startswith("<!DOCTYPE html>")
+        assert command("compare", *wholes, "--html", "y.html", "--no-images", "-q").code == 0
+        assert Path("y.html").exists()
+        found = command("compare", *wholes, "--no-images")
+        assert (found.code, "--no-images is about the page" in found.err) == (2, True)

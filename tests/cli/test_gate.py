@@ -14,11 +14,12 @@ import jsonschema
 import pytest
 
 from relight_eval.errors import ReportError
-from relight_eval.reports import load
+from relight_eval.reports import REPORTS, load
 from relight_eval.results import Row
 from tests.cli.commands import Command
 from tests.cli.saved import LEFT_UNDONE, SIGNATURE, noise_file, saved
-from tests.folders import two_folders
+from tests.everything import everything
+from tests.folders import picture, two_folders, write
 
 FAST = ("-m", "charbonnier,psnr", "--device", "cpu")
 GOOD = ("--require", "ssim >= 0.85")
@@ -860,3 +861,118 @@ def test_another_protocol_than_the_baselines_is_refused_before_any_image_is_read
     forced = command(*words, "--charbonnier-eps", "0.01", "--force")
     assert forced.code == 0
     assert forced.out.count("eps=0.01 in this run but eps=0.001") == 1
+
+
+# What stands beside the scores, and a second look
+
+
+def whole(name: str = "whole.json", **words: object) -> Path:
+    """A saved run with all that a run may have."""
+    Path(name).write_text(REPORTS["json"](everything(**words)), encoding="utf-8")  # type: ignore[arg-type]
+    return Path(name)
+
+
+class TestColumnsOfOptions:
+    @pytest.mark.parametrize(
+        ("rule", "option", "outcome"),
+        [
+            pytest.param("psnr_aligned >= 1", ("--align", "gain"), "PASS", id="aligned"),
+            pytest.param("each align_gain_g <= 1.5", ("--align", "affine"), "PASS", id="fitted alone"),
+            pytest.param("each align_offset_g >= 0.5", ("--align", "affine"), "FAIL", id="fitted offset"),
+            pytest.param("ssim_midtones >= 0.1", ("--regions",), "PASS", id="region"),
+        ],
+    )
+    def test_are_scored_where_the_option_is_given_and_else_it_is_named(
+        self, command: Command, folders: tuple[Path, Path], reads: list[Path], rule: str, option: tuple[str, ...],
+        outcome: str,
+    ) -> None:  # fmt: skip
+        found = command("gate", *folders, "--device", "cpu", "--require", rule)
+        assert (found.code, found.out, reads) == (2, "", [])
+        assert f"was not scored in this run; add {option[0]}." in found.err
+        found = command("gate", *folders, "--device", "cpu", "--require", rule, *option)
+        assert found.out.startswith(outcome), found.err
+
+    def test_of_the_input(self, command: Command, folders: tuple[Path, Path]) -> None:
+        rule = ("--require", "each copy_ratio <= 0.5", "--device", "cpu")
+        assert "add --input" in command("gate", *folders, *rule).err
+        for i in range(4):
+            write(Path("input") / f"im{i}.png", picture(9 + i))
+        assert command("gate", *folders, *rule, "--input", "input").code == 0
+
+    def test_a_diagnosis_may_be_bound_on_both_sides(self, command: Command) -> None:
+        rules = ("each ev_error <= 0.25", "each ev_error >= -0.25", "each wb_angle <= 5", "max share_colour <= 0.9")
+        found = command("gate", whole(), *(word for rule in rules for word in ("--require", rule)), "--missing", "skip")
+        assert found.code == 1
+        verdicts = [line for line in found.out.splitlines() if line[:4] in ("PASS", "FAIL")]
+        assert [line[:4] for line in verdicts] == ["PASS", "PASS", "FAIL", "PASS"]
+        assert "worst 6.2500" in verdicts[2]
+
+    def test_worst_of_what_is_best_between_others_is_on_the_side_of_the_rule(self, command: Command) -> None:
+        words = ("--require", "each gain_r >= 0.9", "--require", "each gain_b <= 1.2")
+        found = command("gate", whole(), *words)
+        assert "worst 0.8000" in found.out
+        assert "worst 1.2500" in found.out
+
+    def test_a_baseline_without_a_diagnosis_and_a_run_with_one(self, command: Command) -> None:
+        known = ("charbonnier", "psnr", "ssim")
+        of_run = {name: [row.scores[name] for row in everything().scored] for name in known}
+        signature = dict(everything().signature)
+        baseline = saved("main.json", names=["a", "b", "d"], signature=signature, **of_run)
+        rows = tuple(row for row in everything().rows if row.scores)
+        run = whole(rows=rows)
+        found = command("gate", run, "--baseline", baseline, "--require", "each psnr drop <= 0.5")
+        assert found.code == 0, found.out
+        found = command("gate", run, "--baseline", baseline, "--require", "shadow_missed rise <= 0.5")
+        assert found.code == 2
+        assert "the baseline has no shadow_missed; update it with --update-baseline" in found.err
+        again = command("gate", baseline, "--baseline", run, "--require", "each psnr drop <= 0.5")
+        assert again.code == 0, again.out
+
+    def test_an_alignment_that_only_one_has_is_no_other_protocol_but_another_mask_is(self, command: Command) -> None:
+        rows = tuple(row for row in everything().rows if row.scores)
+        whole("a.json", rows=rows)
+        text = Path("a.json").read_text()
+        Path("plain.json").write_text(text.replace('"align": "gain",', "").replace('"regions": "three",', ""))
+        Path("unmasked.json").write_text(text.replace('"mask": ">0"', '"psnr": "rgb"', 1))
+        rule = ("--require", "each psnr drop <= 0.5")
+        assert command("gate", "a.json", "--baseline", "plain.json", *rule).code == 0
+        found = command("gate", "a.json", "--baseline", "unmasked.json", *rule)
+        assert found.code == 2
+        assert "mask is >0 in this run but nothing in the baseline" in found.err
+
+
+class TestLooks:
+    def test_a_page_and_maps_of_folders(self, command: Command, folders: tuple[Path, Path]) -> None:
+        rule = ("--require", "psnr >= 99")
+        words = ("--html", "x.html", "--maps", "maps", "--maps-count", "1")
+        found = command("gate", *folders, "--device", "cpu", *rule, *words)
+        assert found.code == 1
+        assert Path("x.html").read_text().startswith("<!DOCTYPE html>")
+        assert sorted(path.name for path in Path("maps").iterdir()) == ["im3", "scales.json"]
+        found = command("gate", *folders, "--device", "cpu", *rule, "--html", "y.html", "--no-images")
+        assert len(Path("y.html").read_text()) < len(Path("x.html").read_text())
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            pytest.param(("--no-images",), "--no-images is about the page; name it with --html", id="no page"),
+            pytest.param(("--maps-count", "2"), "--maps-count is about the maps", id="no maps"),
+            pytest.param(("--html", "no/x.html"), "there is no folder no", id="place"),
+            pytest.param(("--html", "run.json"), "would be written over run.json, which is read", id="over the run"),
+            pytest.param(("--maps", "run.json"), "--maps run.json is a file", id="maps a file"),
+            pytest.param(("--maps", "out"), "is read by this run", id="maps among the images"),
+        ],
+    )
+    def test_2_and_nothing_is_written(self, command: Command, run: Path, words: tuple[str, ...], message: str) -> None:
+        Path("out").mkdir()
+        before = sorted(Path().rglob("*"))
+        found = command("gate", run, *GOOD, *words)
+        assert (found.code, found.out) == (2, "")
+        assert message in found.err
+        assert sorted(Path().rglob("*")) == before
+
+    def test_images_that_are_gone_are_a_warning(self, command: Command, run: Path) -> None:
+        found = command("gate", run, *GOOD, "--html", "x.html", "--maps", "maps")
+        assert found.code == 0
+        assert "WARNING" in found.err
+        assert Path("x.html").exists()

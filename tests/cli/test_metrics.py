@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from relight_eval import __version__
+from relight_eval.findings import THRESHOLDS
 from relight_eval.metrics import METRICS, Settings, columns
 from tests.cli.commands import Command
 
@@ -28,6 +29,17 @@ def test_the_paper_of_a_metric_has_its_parts_and_fits_80_columns(command: Comman
         assert f"\n{part}" in found.out
     assert all(column.name in found.out for column in METRICS[name].columns(Settings()))
     assert max(len(line.rstrip()) for line in found.out.splitlines()) <= 80
+
+
+def test_the_diagnosis_says_the_thresholds_that_may_be_chosen_and_which_way_its_columns_are_up(
+    command: Command,
+) -> None:
+    out = command("metrics", "diagnosis").out
+    said = out.partition("Thresholds of findings: ")[2].split()
+    assert {part.partition("=")[0] for part in said} == set(THRESHOLDS)
+    assert "→ the nearer to the value of identical images, the better" in out
+    assert "Thresholds" not in command("metrics", "psnr").out
+    assert "→" not in command("metrics", "psnr").out
 
 
 def test_an_unknown_metric_names_the_nearest(command: Command) -> None:

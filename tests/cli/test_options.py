@@ -15,9 +15,11 @@ from relight_eval import evaluate
 from relight_eval.columns import known
 from relight_eval.errors import RelightEvalError
 from relight_eval.metrics import Settings
+from relight_eval.reports import REPORTS
 from relight_eval.rules import Rule, parse
 from tests.cli.commands import Command
 from tests.cli.saved import saved
+from tests.everything import everything
 
 HERE = Path(__file__).parent
 WITHOUT = ("torch", "torchvision", "pandas", "PIL")
@@ -42,6 +44,11 @@ SCORING = [
     pytest.param(("--vgg19-preset", "drn"), {"settings": Settings(vgg19_preset="drn")}, id="--vgg19-preset"),
     pytest.param(("--vgg19-weights", "w.pth"), {"vgg19_weights": Path("w.pth")}, id="--vgg19-weights"),
     pytest.param(("--offline",), {"offline": True}, id="--offline"),
+    pytest.param(("--input", "i"), {"input": Path("i"), "settings": Settings(input=True)}, id="--input"),
+    pytest.param(("--mask", "k"), {"mask": Path("k")}, id="--mask"),
+    pytest.param(("--align", "gain"), {"settings": Settings(align="gain")}, id="--align"),
+    pytest.param(("--align", "none"), {"settings": Settings()}, id="--align none"),
+    pytest.param(("--regions",), {"settings": Settings(regions=True)}, id="--regions"),
 ]
 COMMANDS = {
     "score": ("score", "p", "t"),
@@ -84,6 +91,7 @@ def test_scoring_options_reach_the_run(
     assert "relight-eval: seen" in found.err, found.err
     of_rules = "charbonnier" if name == "gate" else None
     usual = {"metrics": of_rules, "glob": None, "alpha": "refuse", "settings": Settings(), "vgg19_weights": None}
+    usual |= {"input": None, "mask": None}
     wanted = usual | ({} if name == "calibrate" else {"device": "auto", "batch_size": None, "workers": None}) | expected
     if name == "calibrate" and option[0] != "--precision":  # chooses it itself
         wanted["settings"] = replace(wanted["settings"], precision="exact")  # type: ignore[type-var]
@@ -123,13 +131,20 @@ def test_scoring_options_are_refused_with_saved_results(command: Command, name: 
         assert "is for folders of images; saved results were scored already" in found.err
 
 
+@pytest.mark.parametrize("name", ["score", "gate", "compare", "calibrate"])
+def test_an_unknown_alignment_names_those_there_are(command: Command, called: list[dict[str, Any]], name: str) -> None:
+    found = command(*COMMANDS[name], "--align", "gian")
+    assert (found.code, called) == (2, [])
+    assert "unknown alignment 'gian'; did you mean gain" in found.err
+
+
 def options(help_text: str) -> list[str]:
     """The options of a help, long and short."""
     lines = re.findall(r"^  (-.*?)(?:  |$)", help_text, re.MULTILINE)
     return [option for line in lines for option in re.findall(r"(?<![\w-])--?[a-z][\w-]*", line)]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, "report"])
 def test_help_at_80_columns_and_every_option_is_used_by_a_test(command: Command, name: str) -> None:
     found = command(name, "--help")
     assert found.code == 0
@@ -142,7 +157,7 @@ def test_help_at_80_columns_and_every_option_is_used_by_a_test(command: Command,
     assert set(here) <= used
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, "report"])
 def test_help_of_one_letter_is_the_same(command: Command, name: str) -> None:
     assert command(name, "-h") == command(name, "--help")
 
@@ -153,6 +168,11 @@ def test_help_of_one_letter_is_the_same(command: Command, name: str) -> None:
         ("gate", "a.json", "--baseline", "a.json", "--require", "ssim drop <= 0.1", "--json", "x", "--junit", "y"),
         ("gate", "a.csv", "--require", "ssim >= 0.1", "--markdown", "x"),
         ("compare", "a.json", "b.csv", "--csv", "x", "--json", "y", "--markdown", "z"),
+        ("report", "a.json"),
+        ("report", "a.csv", "--json", "y", "--junit", "z", "--markdown", "u", "--require", "ssim >= 0.1"),
+        ("report", "whole.json", "--threshold", "colour=7", "--html", "x", "--no-images", "--verbose"),
+        ("gate", "a.json", "--require", "ssim >= 0.1", "--html", "x", "--no-images"),
+        ("compare", "a.json", "b.csv", "--html", "x", "--no-images"),
         *((name, "--help") for name in COMMANDS),
         ("--help",),
     ],
@@ -162,8 +182,9 @@ def test_without_torch_pandas_and_images(command: Command, words: tuple[str, ...
     saved("a.json", ssim=[0.9] * 8)
     saved("b.csv", ssim=[0.8] * 8)
     saved("a.csv", ssim=[0.9] * 8)
+    Path("whole.json").write_text(REPORTS["json"](everything()), encoding="utf-8")
     ran = subprocess.run([sys.executable, "-c", RUN_WITHOUT, *words], capture_output=True, text=True)
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (ran.returncode, re.sub(r"^wrote [\w ]+\n$", "", ran.stderr)) == (0, "")
     assert ran.stdout
 
 
@@ -182,5 +203,10 @@ def test_rules_know_their_metric() -> None:
     rules: list[Rule] = [parse("wssim_hl1 >= 0.1"), parse("each vgg19_relu1_1 <= 2"), parse("psnr drop <= 1")]
     assert metrics_of(rules, known().values()) == {"wssim", "vgg19", "psnr"}
     assert metrics_of([], known().values()) == set()
+    beside = [parse("psnr_aligned >= 1"), parse("ssim_shadows >= 0.1")]
+    assert metrics_of(beside, known().values()) == {"psnr", "ssim"}
+    fitted = parse("each align_gain_r <= 2")  # comes with any metric, by itself with the cheapest
+    assert metrics_of([fitted], known().values()) == {"psnr"}
+    assert metrics_of([fitted, parse("ssim >= 0.1")], known().values()) == {"ssim"}
     own = replace(known()["psnr"], name="my_own", metric="my")  # the column says so, not how its name begins
     assert metrics_of([parse("my_own >= 1")], [own, known()["wssim"]]) == {"my"}

@@ -17,12 +17,17 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+import PIL.Image
 import pytest
 
+from relight_eval.cli import looking
+from relight_eval.errors import ReportError
 from relight_eval.evaluate import evaluate
+from relight_eval.findings import THRESHOLDS
 from tests.cli.commands import Command
 from tests.engines.fakes import greedy, use
-from tests.folders import picture, two_folders, write
+from tests.folders import picture, two_folders, worse, write
 
 PROGRAM = (sys.executable, "-m", "relight_eval")
 FAST = ("-m", "charbonnier,psnr", "--device", "cpu")
@@ -607,3 +612,249 @@ def test_ctrl_c_while_starting_up(command: Command, folders: tuple[Path, Path]) 
 def test_metrics_of_two_options_are_joined(command: Command, folders: tuple[Path, Path]) -> None:
     command("score", *folders, "--device", "cpu", "-m", "psnr", "-m", "charbonnier")
     assert {"psnr", "charbonnier"} <= set(records()[0])
+
+
+# Inputs, masks, floors, findings, and a second look
+
+
+@pytest.fixture
+def beside(folders: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """input/ and mask/ of the four images."""
+    for i in range(4):
+        write(tmp_path / "input" / f"im{i}.png", worse(picture(i), 40, seed=9))
+        write(tmp_path / "mask" / f"im{i}.png", np.pad(np.ones((32, 40), np.uint8), 4))
+    return tmp_path / "input", tmp_path / "mask"
+
+
+class TestBeside:
+    def test_input_mask_align_regions_and_floors_in_every_output(
+        self, command: Command, folders: tuple[Path, Path], beside: tuple[Path, Path]
+    ) -> None:
+        given, mask = beside
+        found = command(
+            *("score", *folders, "-m", "psnr,diagnosis", "--device", "cpu", "--input", given, "--mask", mask),
+            *("--align", "gain", "--regions", "--floors", "--json", "all.json", "--markdown", "all.md"),
+        )
+        assert (found.code, found.err.count("\n")) == (0, 1), found.err
+        assert max(map(len, found.out.splitlines()[:-2])) <= 80
+        for block in ("Scores", "Floors", "Worst images", "Why: "):
+            assert f"\n{block}" in found.out
+        assert "psnr_aligned ↑" in found.out
+        assert "psnr_highlights ↑" in found.out
+        assert {"shadow_baked", "align_gain_r", "psnr_aligned", "psnr_shadows"} <= set(records()[0])
+        (first, *_) = json.loads(Path("all.json").read_text())["pairs"]
+        assert (first["input"], first["mask"]) == (str(given / "im0.png"), str(mask / "im0.png"))
+        assert set(first["floors"]) == {"black", "mean colour", "input"}
+        assert "| worst images | why |" in Path("all.md").read_text()
+
+    @pytest.mark.parametrize("option", ["--input", "--mask"])
+    def test_3_one_is_missing(
+        self, command: Command, folders: tuple[Path, Path], beside: tuple[Path, Path], option: str
+    ) -> None:
+        folder = beside[option == "--mask"]
+        (folder / "im2.png").unlink()
+        found = command("score", *folders, *FAST, option, folder)
+        assert found.code == 3
+        assert [record["status"] for record in records()] == ["ok", "ok", "error", "ok"]
+        assert records()[2]["error"] == f"no {option[2:]} of this name (looked in {folder}/)"
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            pytest.param(("--mask", "no/such"), "no/such: no such folder", id="mask"),
+            pytest.param(("--input", "no/such"), "no/such: no such folder", id="input"),
+            pytest.param(("--mask", "empty"), "empty: no image, the folder is empty", id="empty mask"),
+            pytest.param(("--align", "gian"), "unknown alignment 'gian'; did you mean gain", id="align"),
+            pytest.param(("--regions", "-m", "lpips"), "--regions tells charbonnier, psnr, ssim", id="regions"),
+            pytest.param(("--threshold", "color=3"), "has the threshold 'color'; did you mean colour", id="threshold"),
+            pytest.param(("--threshold", "colour"), "'' is not a number; write colour=3", id="threshold without"),
+            pytest.param(("--threshold", "colour=-1"), "a threshold is a number from 0", id="threshold below 0"),
+            pytest.param(("--threshold", "colour=nan"), "a threshold is a number from 0", id="threshold NaN"),
+            pytest.param(("--html", "no/dir/x.html"), "there is no folder no/dir", id="html"),
+            pytest.param(("--html", "scores.csv"), "would both be written to scores.csv", id="html over the csv"),
+            pytest.param(("--html", "im0.png"), "is the name of an image", id="html over an image"),
+            pytest.param(("--maps", "no/dir"), "there is no folder no", id="maps"),
+            pytest.param(("--maps", "file"), "--maps file is a file; name a folder", id="maps a file"),
+            pytest.param(("--maps", "{prediction}"), "is read by this run", id="maps among predictions"),
+            pytest.param(("--maps", "{target}/maps"), "which is read by this run", id="maps below targets"),
+            pytest.param(("--maps-count", "3"), "--maps-count is about the maps; name their folder", id="count alone"),
+            pytest.param(("--maps", "maps", "--maps-count", "0"), "auto or a whole number from 1", id="count of 0"),
+            pytest.param(("--require", "psnr_aligned >= 3"), "psnr_aligned was not scored in this run", id="aligned"),
+            pytest.param(("--require", "psnr_shadows >= 3"), "add --regions", id="regional"),
+            pytest.param(("--require", "copy_ratio <= 1"), "add --input", id="of the input"),
+        ],
+    )
+    def test_2_before_any_image_is_read(
+        self,
+        command: Command,
+        folders: tuple[Path, Path],
+        reads: list[Path],
+        words: tuple[str, ...],
+        message: str,
+    ) -> None:
+        Path("empty").mkdir()
+        Path("file").touch()
+        prediction, target = folders
+        words = tuple(word.format(prediction=prediction, target=target) for word in words)
+        metrics = () if "-m" in words else ("-m", "psnr,diagnosis")
+        found = command("score", *folders, *metrics, "--device", "cpu", *words)
+        assert (found.code, found.out, reads) == (2, "", [])
+        assert message in " ".join(re.sub("[│╭╮╰╯─]", "", found.err).split())
+        assert not Path("scores.csv").exists()
+
+    def test_rules_about_aligned_and_regional_columns(self, command: Command, folders: tuple[Path, Path]) -> None:
+        words = ("score", *folders, *FAST, "--align", "gain", "--regions")
+        rules = ("each align_gain_r <= 1.5", "each align_gain_r >= 0.5", "psnr_aligned >= 99", "min psnr_shadows >= 1")
+        found = command(*words, *(word for rule in rules for word in ("--require", rule)))
+        assert found.code == 1
+        assert re.findall("^(PASS|FAIL)", found.out, re.MULTILINE) == ["PASS", "PASS", "FAIL", "PASS"]
+
+    def test_thresholds_change_the_words_and_are_saved(self, command: Command, folders: tuple[Path, Path]) -> None:
+        words = ("score", *folders, "-m", "diagnosis", "--device", "cpu", "--json", "x.json")
+        usual = command(*words)
+        many = [f"{name}={0 if name in ('soft', 'detail', 'content') else 1000}" for name in THRESHOLDS]
+        other = command(*words, *(word for least in many for word in ("--threshold", least)))
+        assert "Why: nothing stands out 4" in other.out
+        assert "Why: nothing stands out 4" not in usual.out
+        assert set(json.loads(Path("x.json").read_text())["thresholds"]) == set(THRESHOLDS)
+
+    def test_mistakes_of_set_up_stand_above_the_scores(
+        self, command: Command, folders: tuple[Path, Path], beside: tuple[Path, Path]
+    ) -> None:
+        found = command("score", *folders, *FAST, "--input", folders[0])
+        assert found.code == 0
+        assert found.out.index("4 with what looks like a mistake of set-up") < found.out.index("Scores")
+        assert found.out.count("the prediction equals the input") == 4
+
+    def test_folders_that_look_swapped_are_a_warning(self, command: Command, folders: tuple[Path, Path]) -> None:
+        prediction, target = folders
+        found = command("score", target, prediction, *FAST, "-q")
+        assert found.code == 0
+        assert f"WARNING  {target} was given as prediction and {prediction} as target: are they swapped?" in found.err
+
+
+class TestLooks:
+    def test_html_and_maps(self, command: Command, folders: tuple[Path, Path], beside: tuple[Path, Path]) -> None:
+        found = command(
+            *("score", *folders, *FAST, "--html", "page.html", "--maps", "maps", "--maps-count", "2"),
+            *("--input", beside[0], "--mask", beside[1]),
+        )
+        assert found.code == 0, found.err
+        assert found.err.splitlines()[-1].endswith("wrote scores.csv and page.html")
+        assert re.search(r"^wrote \d+ files to maps$", found.err, re.MULTILINE)
+        page = Path("page.html").read_text()
+        assert page.startswith("<!DOCTYPE html>")
+        assert "data:image/webp;base64," in page or "UklGR" in page  # the images are in it
+        assert not re.search(r"""(src|href)=["']?https?:""", page)
+        assert sorted(path.name for path in Path("maps").iterdir()) == ["im2", "im3", "scales.json"]
+        pngs = list(Path("maps").rglob("*.png"))
+        assert pngs
+        for path in pngs:
+            with PIL.Image.open(path) as picture:
+                assert picture.size == (48, 40)
+
+    def test_maps_are_of_the_images_that_fail_a_rule_and_of_the_worst(
+        self, command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(looking, "WORST", 1)
+        command("score", *folders, *FAST, "--maps", "worst")
+        assert sorted(path.name for path in Path("worst").iterdir()) == ["im3", "scales.json"]
+        psnr = [float(record["psnr"]) for record in records()]
+        rule = f"each psnr >= {(psnr[0] + psnr[1]) / 2}"
+        assert command("score", *folders, *FAST, "--maps", "failing", "--require", rule).code == 1
+        assert sorted(path.name for path in Path("failing").iterdir()) == ["im1", "im2", "im3", "scales.json"]
+
+    def test_quiet_says_nothing(self, command: Command, folders: tuple[Path, Path]) -> None:
+        found = command("score", *folders, *FAST, "--html", "x.html", "--maps", "maps", "-q")
+        assert found == (0, "", "")
+        assert Path("x.html").exists()
+        assert Path("maps/scales.json").exists()
+
+    def test_a_page_to_standard_output(self, command: Command, folders: tuple[Path, Path]) -> None:
+        found = command("score", *folders, *FAST, "--html", "-")
+        assert found.code == 0
+        assert found.out.startswith("<!DOCTYPE html>")
+        assert "Scores" in found.err
+
+    def test_nothing_scored_makes_neither(self, command: Command, tmp_path: Path) -> None:
+        prediction, target = two_folders(tmp_path, 2)
+        for path in prediction.iterdir():
+            path.write_bytes(b"")
+        found = command("score", prediction, target, *FAST, "--html", "x.html", "--maps", "maps", "--floors")
+        assert found.code == 2
+        assert "no pair could be scored" in found.err
+        assert sorted(path.name for path in Path().iterdir()) == ["scores.csv"]
+
+    @pytest.mark.parametrize("what", ["gallery", "write_maps"])
+    def test_130_interrupted_while_it_looks_keeps_what_was_written(
+        self, command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, what: str
+    ) -> None:
+        def interrupt(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(f"relight_eval.pictures.{what}", interrupt)
+        found = command("score", *folders, *FAST, "--html", "x.html", "--maps", "maps")
+        assert found.code == 130
+        lost = {"gallery": "x.html was not written", "write_maps": "not all maps are in maps"}[what]
+        assert found.err.splitlines()[-1] == f"relight-eval: interrupted; {lost}"
+        assert "Scores" in found.out
+        assert len(records()) == 4
+        assert Path("x.html").exists() == (what == "write_maps")
+
+    def test_one_that_cannot_be_written_costs_neither_the_other_nor_the_scores(
+        self, command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: object, **__: object) -> None:
+            raise ReportError("cannot write maps: No space left on device")
+
+        found = command("score", *folders, *FAST, "--html", "/dev/full", "--maps", "maps")
+        assert found.code == 2
+        assert "relight-eval: cannot write /dev/full: No space left on device" in found.err
+        assert Path("maps/scales.json").exists()
+        monkeypatch.setattr("relight_eval.pictures.write_maps", full)
+        found = command("score", *folders, *FAST, "--html", "x.html", "--maps", "other")
+        assert (found.code, len(records())) == (2, 4)
+        assert "relight-eval: cannot write maps: No space left on device" in found.err
+        assert Path("x.html").exists()
+
+    def test_maps_of_two_runs_are_never_mixed(self, command: Command, folders: tuple[Path, Path]) -> None:
+        assert command("score", *folders, *FAST, "--maps", "maps").code == 0
+        found = command("score", *folders, *FAST, "--maps", "maps")
+        assert (found.code, found.err) == (
+            2,
+            "relight-eval: --maps maps is not empty; name a new folder, or empty it\n",
+        )
+
+    def test_a_page_without_images_links_them(self, command: Command, folders: tuple[Path, Path]) -> None:
+        assert command("score", *folders, *FAST, "--html", "x.html", "--no-images").code == 0
+        without = Path("x.html").read_text()
+        assert command("score", *folders, *FAST, "--html", "x.html").code == 0
+        assert len(Path("x.html").read_text()) > len(without) + 1000
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (("-m", "psnr", "--threshold", "colour=3"), "--threshold is about the findings, which need the metric"),
+            (("-m", "diagnosis", "--floors"), "--floors says what scores are worth, and there are none"),
+        ],
+        ids=["threshold", "floors"],
+    )
+    def test_what_would_do_nothing_is_refused(
+        self, command: Command, folders: tuple[Path, Path], words: tuple[str, ...], said: str
+    ) -> None:
+        found = command("score", *folders, *words)
+        assert (found.code, said in found.err) == (2, True), found.err
+        assert not Path("scores.csv").exists()
+
+    def test_hostile_names(self, command: Command, tmp_path: Path) -> None:
+        for i, name in enumerate(("</script><b>", "a'\"b", "[red]", "new\nline", os.fsdecode(b"\xff"), "..x", "con")):
+            for side in ("prediction", "target"):
+                write(tmp_path / side / f"{name}.png", worse(picture(i), 5 if side == "prediction" else 0))
+        found = command(
+            *("score", tmp_path / "prediction", tmp_path / "target", *FAST, "--html", "x.html", "--maps", "maps"),
+            *("--input", tmp_path / "target", "--floors", "--json", "x.json"),
+        )
+        assert found.code == 0, found.err
+        assert len({path.parent for path in Path("maps").rglob("*.png")}) == 6  # ..x is hidden
+        assert "</script><b>" not in Path("x.html").read_text()
+        assert command("report", "x.json", "--html", "y.html", "-q").code == 0
