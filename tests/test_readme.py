@@ -13,7 +13,10 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from PIL import Image
 
+from relight_eval.alignment import ALIGNMENTS
+from relight_eval.findings import THRESHOLDS
 from relight_eval.metrics import METRICS, Settings, columns
 
 ROOT = Path(__file__).parent.parent
@@ -74,8 +77,25 @@ def commands() -> list[str]:
     return [line.split("  #")[0].split("   #")[0].strip() for line in lines if line.startswith("relight-eval")]
 
 
+def shrunk(folder: Path) -> None:
+    """In place of the link to the samples, a copy of them at half their size, which takes a quarter of the time."""
+    samples = folder.resolve()
+    folder.unlink()
+    for path in [*samples.glob("*.png"), *samples.glob("*.jpg")]:
+        folder.mkdir(exist_ok=True)
+        with Image.open(path) as image:
+            image.resize((192, 192)).save(folder / path.name)
+
+
 def test_every_command_works(stranger: Path) -> None:
     """In order, since `import` takes what `export` wrote. `fetch` finds the weights in the cache."""
+    (stranger / "sample_images").unlink()
+    (stranger / "sample_images").mkdir()
+    for name in ("prediction", "prediction_early", "target", "input"):
+        (stranger / "sample_images" / name).symlink_to(ROOT / "sample_images" / name)
+        shrunk(stranger / "sample_images" / name)
+    for name in ("old", "pred", "gt"):
+        shrunk(stranger / name)
     assert len(commands()) >= 6
     cache = Path(os.environ["RELIGHT_EVAL_CACHE"])
     for command in commands():
@@ -143,10 +163,24 @@ def test_the_loop_in_the_readme_improves_the_image(stranger: Path) -> None:
 
 def test_the_table_of_scores_names_every_column_with_its_direction() -> None:
     table = [line for line in README.splitlines() if line.startswith("| `")]
-    for column in columns(METRICS, Settings()):
+    for column in columns([name for name in METRICS if name != "diagnosis"], Settings()):
         (row,) = [line for line in table if f"`{column.name}`" in line.split("|")[1]]
         assert f"| {column.better} |" in row
         assert f"| {column.identical:g} |" in row
+
+
+def test_the_table_of_the_diagnosis_names_every_column_and_the_text_every_threshold() -> None:
+    table = [line.split("|")[1] for line in README.splitlines() if line.startswith("| `")]
+    for column in columns(["diagnosis"], Settings(input=True)):
+        assert sum(f"`{column.name}`" in head for head in table) == 1, column.name
+    text = " ".join(README.split())
+    for name, value in THRESHOLDS.items():
+        assert re.search(rf"`{name}` \((?:[^()]*, )?{value:g}\)", text), name
+
+
+def test_every_alignment_is_in_the_table() -> None:
+    for name in ALIGNMENTS:
+        assert f"\n| `{name}` | " in README
 
 
 def test_the_map_names_every_room() -> None:
