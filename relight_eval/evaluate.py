@@ -149,29 +149,14 @@ def evaluate_runs(
     ).resampled(grouping, seed)
     if check:
         check(empty)
-    todo = [beside.added(pair) for pair in _by_target(pairings.values())]
-    if floors:
-        todo = list(dict.fromkeys(other for pair in todo for other in (pair, *beside.floors(pair))))
-    rows, told = _scored(list(filter(beside.can_score, todo)), scorable, settings, options, progress)
+    todo = beside.to_score(_by_target(pairings.values()), floors=floors)
+    rows, told = _scored(todo, scorable, settings, options, progress)
     seconds = time.perf_counter() - started
-
-    def row(pair: Pair) -> Row:
-        pair = beside.added(pair)
-        found = rows[pair] if pair in rows else Row(pair.name, str(pair.prediction), str(pair.target))
-        if lacking := beside.lacks(pair):
-            paths = {"input": str(pair.input or ""), "mask": str(pair.mask or "")}
-            error = "; ".join(filter(None, (lacking, found.error)))
-            found = replace(found, status="error", error=error, **paths)  # type: ignore[arg-type]
-        others = [other for other in beside.floors(pair) if floors and other in rows]
-        return replace(found, floors={other.floor or "input": main_scores(rows[other]) for other in others})
-
-    main = [column.name for column in empty.columns if column.main]
-
-    def main_scores(row: Row) -> dict[str, float]:
-        return {name: row.scores[name] for name in main if name in row.scores}
+    of_floors = {column.name for column in empty.columns if column.main and floors}
 
     def results(label: str, pairing: Pairing) -> Results:
-        found = [*_with_twins([row(pair) for pair in pairing.pairs]), *map(_unpaired_row, pairing.unpaired)]
+        paired = [beside.row(pair, rows, of_floors) for pair in pairing.pairs]
+        found = [*_with_twins(paired), *map(_unpaired_row, pairing.unpaired)]
         notes = (
             _not_faster(settings, options), _same_place(pairing), _swapped(pairing), pairs.unpaired_message(pairing)
         )  # fmt: skip
@@ -253,9 +238,29 @@ class _Beside:
     def added(self, pair: Pair) -> Pair:
         return replace(pair, input=(self.inputs or {}).get(pair.name), mask=(self.masks or {}).get(pair.name))
 
-    def can_score(self, pair: Pair) -> bool:
-        """Without a mask, no score is what it would be with one; without an input, only some are lacking."""
-        return self.masks is None or pair.mask is not None
+    def to_score(self, todo: Iterable[Pair], *, floors: bool) -> list[Pair]:
+        """The pairs with what is beside them, each once, and with their floors; but for those that lack their mask.
+
+        (Without a mask, no score is what it would be with one; without an input, only some are lacking.)
+        """
+        added = [pair for pair in map(self.added, todo) if self.masks is None or pair.mask is not None]
+        return list(dict.fromkeys(each for pair in added for each in (pair, *(self.floors(pair) if floors else ()))))
+
+    def row(self, pair: Pair, rows: Mapping[Pair, Row], of_floors: Collection[str]) -> Row:
+        """The row of a pair, of these that were scored: with what it lacks, and its floors in some columns, if any."""
+        pair = self.added(pair)
+        found = rows[pair] if pair in rows else Row(pair.name, str(pair.prediction), str(pair.target))
+        if lacking := self.lacks(pair):
+            found = replace(
+                found,
+                input=str(pair.input or ""),
+                mask=str(pair.mask or ""),
+                status="error",
+                error="; ".join(filter(None, (lacking, found.error))),
+            )
+        floors = {floor.floor or "input": rows[floor].scores for floor in self.floors(pair) if floor in rows}
+        kept = {name: {column: of[column] for column in of if column in of_floors} for name, of in floors.items()}
+        return replace(found, floors=kept if of_floors else {})
 
     def lacks(self, pair: Pair) -> str:
         """Why the pair cannot be scored in full; empty where nothing is lacking."""

@@ -919,3 +919,13 @@ def test_odd_numbers_of_pairs_and_floors(tmp_path: Path, batch_size: int | None)
     found = run(floors=True, batch_size=batch_size, workers=3)
     for row, other in zip(found.rows, expected.rows, strict=True):
         assert dict(row.scores) == pytest.approx(dict(other.scores), abs=1e-9, rel=1e-9)
+
+
+def test_a_run_that_is_the_input_is_no_floor_of_the_others_unless_floors_are_asked_for(tmp_path: Path) -> None:
+    folders = four_folders(tmp_path)
+    runs = {"model": folders["prediction"], "copy": folders["input"]}
+    for floors in (False, True):
+        found = evaluate_runs(
+            runs, folders["target"], input=folders["input"], metrics=["psnr"], floors=floors, device="cpu"
+        )
+        assert {len(row.floors) for run in found.values() for row in run.rows} == {3 * floors}
