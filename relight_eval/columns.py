@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from relight_eval.results import ALIGNED, Better, Column
 
@@ -115,68 +116,60 @@ def mps() -> tuple[Column, ...]:
     )
 
 
+# What a diagnosis is made of: kind -> better, low, high, identical.
+KINDS: dict[str, tuple[Better, float, float, float]] = {
+    "stops": ("nearest", -16.0, 16.0, 0.0),
+    "gain": ("nearest", 0.0, 2.0**16, 1.0),
+    "angle": ("lower", 0.0, 90.0, 0.0),
+    "mired": ("nearest", -LARGEST_SHIFT, LARGEST_SHIFT, 0.0),
+    "share": ("none", 0.0, 1.0, 0.0),
+    "place": ("none", 0.0, math.inf, 0.0),
+    "overlap": ("higher", 0.0, 1.0, 1.0),
+    "match": ("higher", -1.0, 1.0, 1.0),
+    "part": ("lower", 0.0, 1.0, 0.0),
+    "ratio": ("nearest", 0.0, math.inf, 1.0),
+    "error": ("lower", 0.0, 1000.0, 0.0),
+}
+OPTIONAL = True  # of a column that a pair may lack: its target has no such thing
+DIAGNOSIS: tuple[tuple[Any, ...], ...] = (  # name, kind, meaning, unit, whether it is optional
+    ("ev_error", "stops", "exposure, least squares; + is too bright", "stops"),
+    ("ev_median", "stops", "exposure, median; + is too bright", "stops", OPTIONAL),
+    ("gain_r", "gain", "the gain that red needs, in linear light", ""),
+    ("gain_g", "gain", "the gain that green needs, in linear light", ""),
+    ("gain_b", "gain", "the gain that blue needs, in linear light", ""),
+    ("wb_angle", "angle", "angle between the mean colours", "degrees"),
+    ("mired_shift", "mired", "colour temperature; + is too warm", "mired"),
+    ("share_exposure", "share", "of the squared error, what one gain takes away", ""),
+    ("share_colour", "share", "what a gain for each channel takes away beyond that", ""),
+    ("share_rest", "share", "what no gain takes away", ""),
+    ("share_ll2", "share", "of the squared error, what is coarser than 4 pixels", ""),
+    ("share_level2", "share", "what is 2 to 4 pixels fine", ""),
+    ("share_level1", "share", "what is 1 to 2 pixels fine", ""),
+    ("local_share", "share", "of the squared error, what the worst 1 % of tiles hold", ""),
+    ("local_x", "place", "the middle of the worst tile, from the left", "pixels", OPTIONAL),
+    ("local_y", "place", "the middle of the worst tile, from the top", "pixels", OPTIONAL),
+    ("shadow_iou", "overlap", "overlap of the shadows, over their union", ""),
+    ("shadow_missed", "part", "of the target's shadows, what is lit", ""),
+    ("shadow_extra", "part", "of the prediction's shadows, what should be lit", ""),
+    ("shadow_sharpness", "ratio", "contrast at the edges of shadows, over the target's", "", OPTIONAL),
+    ("detail_edges", "ratio", "fine contrast at edges, over the target's", "", OPTIONAL),
+    ("detail_texture", "ratio", "fine contrast elsewhere, over the target's", "", OPTIONAL),
+    ("detail_match", "match", "correlation of fine contrast with the target's, block by block", "", OPTIONAL),
+    ("blockiness", "ratio", "steps at every eighth column, over the target's", "", OPTIONAL),
+)
+OF_INPUT: tuple[tuple[Any, ...], ...] = (
+    ("shadow_baked", "part", "of the input's shadows that should have gone, what is there", "", OPTIONAL),
+    ("copy_ratio", "error", "error over that of copying the input", "", OPTIONAL),
+)
+
+
 def diagnosis(input: bool = False) -> tuple[Column, ...]:
     """With an input, two columns more."""
-    kinds: dict[str, tuple[Better, float, float, float]] = {
-        "stops": ("nearest", -16.0, 16.0, 0.0),
-        "gain": ("nearest", 0.0, 2.0**16, 1.0),
-        "angle": ("lower", 0.0, 90.0, 0.0),
-        "mired": ("nearest", -LARGEST_SHIFT, LARGEST_SHIFT, 0.0),
-        "share": ("none", 0.0, 1.0, 0.0),
-        "place": ("none", 0.0, math.inf, 0.0),
-        "overlap": ("higher", 0.0, 1.0, 1.0),
-        "match": ("higher", -1.0, 1.0, 1.0),
-        "part": ("lower", 0.0, 1.0, 0.0),
-        "ratio": ("nearest", 0.0, math.inf, 1.0),
-        "error": ("lower", 0.0, 1000.0, 0.0),
-    }
-    rows = [
-        ("ev_error", "stops", "exposure, least squares; + is too bright", "stops"),
-        ("ev_median", "stops", "exposure, median; + is too bright", "stops"),
-        ("gain_r", "gain", "the gain that red needs, in linear light", ""),
-        ("gain_g", "gain", "the gain that green needs, in linear light", ""),
-        ("gain_b", "gain", "the gain that blue needs, in linear light", ""),
-        ("wb_angle", "angle", "angle between the mean colours", "degrees"),
-        ("mired_shift", "mired", "colour temperature; + is too warm", "mired"),
-        ("share_exposure", "share", "of the squared error, what one gain takes away", ""),
-        ("share_colour", "share", "what a gain for each channel takes away beyond that", ""),
-        ("share_rest", "share", "what no gain takes away", ""),
-        ("share_ll2", "share", "of the squared error, what is coarser than 4 pixels", ""),
-        ("share_level2", "share", "what is 2 to 4 pixels fine", ""),
-        ("share_level1", "share", "what is 1 to 2 pixels fine", ""),
-        ("local_share", "share", "of the squared error, what the worst 1 % of tiles hold", ""),
-        ("local_x", "place", "the middle of the worst tile, from the left", "pixels"),
-        ("local_y", "place", "the middle of the worst tile, from the top", "pixels"),
-        ("shadow_iou", "overlap", "overlap of the shadows, over their union", ""),
-        ("shadow_missed", "part", "of the target's shadows, what is lit", ""),
-        ("shadow_extra", "part", "of the prediction's shadows, what should be lit", ""),
-        ("shadow_sharpness", "ratio", "contrast at the edges of shadows, over the target's", ""),
-        ("detail_edges", "ratio", "fine contrast at edges, over the target's", ""),
-        ("detail_texture", "ratio", "fine contrast elsewhere, over the target's", ""),
-        ("detail_match", "match", "correlation of fine contrast with the target's, block by block", ""),
-        ("blockiness", "ratio", "steps at every eighth column, over the target's", ""),
-    ]
-    if input:
-        rows += [
-            ("shadow_baked", "part", "of the input's shadows that should have gone, what is there", ""),
-            ("copy_ratio", "error", "error over that of copying the input", ""),
-        ]
-    optional = {
-        "ev_median",
-        "local_x",
-        "local_y",
-        "shadow_sharpness",
-        "detail_edges",
-        "detail_texture",
-        "detail_match",
-        "blockiness",
-        "shadow_baked",
-        "copy_ratio",
-    }
-    return tuple(
-        Column(name, "diagnosis", *kinds[kind], meaning, unit, optional=name in optional)
-        for name, kind, meaning, unit in rows
-    )
+
+    def column(name: str, kind: str, meaning: str, unit: str, optional: bool = False) -> Column:
+        return Column(name, "diagnosis", *KINDS[kind], meaning, unit, optional)
+
+    return tuple(column(*row) for row in (*DIAGNOSIS, *(OF_INPUT if input else ())))
 
 
 def align(*fitted: str) -> tuple[Column, ...]:
