@@ -56,7 +56,8 @@ def told(differing: Mapping[str, tuple[str, str]], ours: str, theirs: str) -> st
 def columns(runs: Mapping[str, Results], metrics: Sequence[str] | None) -> tuple[tuple[Column, ...], list[str]]:
     """The columns to compare, and what must be said of those that are left out.
 
-    That is what no run has, and what an option adds to a metric (--align, say) where not all runs were scored with it.
+    That is what no run has; and where not all runs have it, what an option adds to a metric (--align, say), and what
+    images may lack.
     """
     every = {column.name: column for run in runs.values() for column in run.columns}
     telling = {name: column for name, column in every.items() if column.better != "none"}

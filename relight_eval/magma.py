@@ -30,13 +30,3 @@ fde2a3 fde3a5 fde5a7 fde7a9 fde9aa fdebac fcecae fceeb0 fcf0b2 fcf2b4 fcf4b6 fcf
 """
 
 COLOURS: npt.NDArray[np.uint8] = np.frombuffer(bytes.fromhex(_HEX), np.uint8).reshape(256, 3)  # read-only
-
-
-def coloured(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """The colours (H, W, 3) of grey levels (H, W), RGB: 0 is nearly black, 255 pale yellow.
-
-    Raises TypeError for anything but uint8: levels from 0 to 1, say, would all be black.
-    """
-    if grey.dtype != np.uint8:
-        raise TypeError(f"grey levels are {grey.dtype}; they must be uint8, 0 to 255")
-    return COLOURS[grey]

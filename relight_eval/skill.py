@@ -70,7 +70,10 @@ def _skill(column: Column, score: float, floor: float) -> float:
     return (score - floor) / (column.identical - floor) if floor != column.identical else math.nan
 
 
+# A floor as a sentence calls it.
+WORDS = {"input": "copying the input", "black": "a black image", "mean colour": "an image of mean colour"}
+
+
 def sentence(worth: Worth, floor: str) -> str:
     """`better than copying the input on 78 % of images`."""
-    what = "copying the input" if floor == "input" else f"an image of {floor}" if floor != "black" else "a black image"
-    return f"better than {what} on {100 * worth.better[floor]:.0f} % of images"
+    return f"better than {WORDS.get(floor, floor)} on {100 * worth.better[floor]:.0f} % of images"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from relight_eval.magma import COLOURS, coloured
+from relight_eval.magma import COLOURS
 
 
 @pytest.mark.parametrize(
@@ -36,17 +36,3 @@ def test_brighter_is_more() -> None:
     """So it reads right in grey too. (Every eighth level: the luma of single steps is rounded away.)"""
     luma = COLOURS @ np.array([0.2126, 0.7152, 0.0722])  # BT.709
     assert (np.diff(luma[::8]) > 0).all()
-
-
-def test_colours_an_image() -> None:
-    grey = np.array([[0, 128, 255], [51, 0, 1]], np.uint8)
-    colours = coloured(grey)
-    assert colours.shape == (2, 3, 3)
-    assert colours.dtype == np.uint8
-    assert colours[0, 1].tolist() == [0xB7, 0x37, 0x79]
-    assert colours[1, 0].tolist() == [0x3B, 0x0F, 0x70]
-
-
-def test_other_numbers_are_refused() -> None:
-    with pytest.raises(TypeError, match="float64"):
-        coloured(np.zeros((2, 2)))  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ from relight_eval.evaluate import evaluate
 from relight_eval.gallery import Gallery, Picture
 from relight_eval.groups import Grouping
 from relight_eval.images import read
-from relight_eval.magma import coloured
+from relight_eval.magma import COLOURS
 from relight_eval.metrics import METRICS, Batch, Metric, Settings, build
 from relight_eval.metrics.metric import Map
 from relight_eval.metrics.psnr import psnr
@@ -547,7 +547,7 @@ class TestWriteMaps:
             image = Image.open(path)
             assert (image.format, image.mode, image.size) == ("PNG", "P", (48, 40))
             level = np.asarray(image)
-            assert np.array_equal(np.asarray(image.convert("RGB")), coloured(level))
+            assert np.array_equal(np.asarray(image.convert("RGB")), COLOURS[level])
             high = scales["away"]["high"]
             assert np.abs(level / 255 * high - error_of(row).clip(0, high)).max() <= 0.5625 * high / 255
 
