@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.configuration import set_hypothesis_home_dir
+
+# How hypothesis looks for counterexamples: the same ones in every run, or with RELIGHT_EVAL_SOAK=1 many and new ones,
+# as `make soak` does. (A first example may build networks, and fixtures hold what does not change.)
+set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "relight-eval-hypothesis")  # not in the checkout
+_EVERYWHERE = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None}
+settings.register_profile("ci", max_examples=10, derandomize=True, **_EVERYWHERE)  # type: ignore[arg-type]
+settings.register_profile("soak", max_examples=1000, **_EVERYWHERE)  # type: ignore[arg-type]
+settings.load_profile("soak" if os.environ.get("RELIGHT_EVAL_SOAK") else "ci")
 
 # Test images are tiny: torch's threads would mostly wait for each other, and for those of the other test processes.
 # (Before torch is imported, and for the programs that tests start.)

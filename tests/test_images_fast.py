@@ -22,6 +22,8 @@ import PIL.PngImagePlugin
 import pytest
 
 from relight_eval import images
+from relight_eval.decoding import Planes, Reading, apart, formats, plain, srgb
+from relight_eval.decoding.reading import MAX_PIXELS
 from relight_eval.errors import ImageError
 from tests.test_images import Array, adam7, chunk, encoded, grey3, noise, png, png8, turned, with_palette
 
@@ -31,17 +33,21 @@ SIZES = [(1, 1), (1, 9), (9, 1), (7, 5), (33, 17), (64, 40)]  # width x height
 
 def outcome(content: bytes, alpha: Any = "drop") -> Outcome:
     """What a file with this content is read as: pixels and note, or the message that refuses it."""
-    try:
-        with mock.patch.object(images, "_content", return_value=content):
-            image = images.read(Path("a.png"), alpha=alpha)
-    except ImageError as error:
-        return str(error)
-    return image.pixels.numpy().tobytes(), tuple(image.pixels.shape), image.note
+    samples = plain.samples(content, MAX_PIXELS)
+    return by_pillow(content, alpha) if samples is None else told(srgb.planes, samples, alpha)
 
 
 def by_pillow(content: bytes, alpha: Any = "drop") -> Outcome:
-    with mock.patch.object(images, "_plain_planes", return_value=None):
-        return outcome(content, alpha)
+    return told(formats.decode, content, alpha)
+
+
+def told(decode: Callable[[Any, Reading], Planes], given: object, alpha: Any) -> Outcome:
+    try:
+        planes = decode(given, Reading(alpha=alpha))
+    except ImageError as error:
+        return str(error)
+    assert planes.values.flags.c_contiguous
+    return planes.values.tobytes(), planes.values.shape, "; ".join(planes.notes)
 
 
 def read_as(array: Array) -> Outcome:
@@ -51,7 +57,7 @@ def read_as(array: Array) -> Outcome:
 
 
 def goes_fast(content: bytes) -> bool:
-    return images._plain_planes(content) is not None
+    return plain.samples(content, MAX_PIXELS) is not None
 
 
 # PNG: pixels
@@ -158,7 +164,6 @@ def test_alpha(alpha: str) -> None:
 ARRAY = content_of("photo", 7, 5)[..., :3]
 PLAIN_CHUNKS = {
     "gamma": chunk(b"gAMA", struct.pack(">I", 45455)),
-    "linear-gamma": chunk(b"gAMA", struct.pack(">I", 100000)),
     "primaries": chunk(b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)),
     "srgb": chunk(b"sRGB", b"\0"),
     "resolution": chunk(b"pHYs", struct.pack(">IIB", 2835, 2835, 1)),
@@ -184,6 +189,10 @@ TURNING_CHUNKS = {
     "xmp": chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP),
     "compressed-xmp": chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(XMP)),
     "text-xmp": chunk(b"tEXt", b"XML:com.adobe.xmp\0" + XMP),
+}
+COLOUR_CHUNKS = {
+    "linear-gamma": chunk(b"gAMA", struct.pack(">I", 100000)),
+    "other-primaries": chunk(b"cHRM", struct.pack(">8I", 31270, 32900, 68000, 32000, 26500, 69000, 15000, 6000)),
 }
 OTHER_CHUNKS = {
     "colour-profile": chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(128))),
@@ -237,6 +246,16 @@ def test_other_chunks_are_left_to_pillow(extra: bytes, place: str) -> None:
     content = png_of(ARRAY, **{place: (extra,)})  # type: ignore[arg-type]
     assert not goes_fast(content)
     assert outcome(content) == by_pillow(content)
+
+
+@pytest.mark.parametrize("extra", COLOUR_CHUNKS.values(), ids=COLOUR_CHUNKS)
+def test_colours_other_than_srgb_go_the_slow_way(extra: bytes) -> None:
+    content = png_of(ARRAY, before=(extra,))
+    assert not goes_fast(content)
+    assert outcome(content) == by_pillow(content) != read_as(ARRAY)
+    said_otherwise = png_of(ARRAY, before=(PLAIN_CHUNKS["srgb"], extra))
+    assert goes_fast(said_otherwise)
+    assert outcome(said_otherwise) == by_pillow(said_otherwise) == read_as(ARRAY)
 
 
 def animated(kind: str) -> bytes:
@@ -405,6 +424,14 @@ def test_jpeg_with_pieces_lost_or_markers_put_in(kind: str) -> None:
         assert outcome(bytes(content)) == by_pillow(bytes(content))
 
 
+@pytest.mark.parametrize("content", [png_of(ARRAY), encoded(with_palette(), "PNG")], ids=["plain", "palette"])
+def test_a_wrong_checksum_of_png_is_refused(content: bytes) -> None:
+    """Pillow does not look at that of the pixels."""
+    at = content.index(b"IEND") - 5  # in the last byte of the chunk before
+    assert isinstance(outcome(content), tuple)
+    assert "the PNG is damaged" in str(outcome(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]))
+
+
 PIXELS = content_of("photo", 33, 17)
 
 
@@ -477,7 +504,7 @@ def test_damage_inside_png_chunks() -> None:
         if goes_fast(content):
             fast += 1
             slow = by_pillow(content)
-            assert outcome(content) == slow or "broken data stream" in slow  # of the checksum, as above
+            assert outcome(content) == slow or "the PNG is damaged" in slow  # of the checksum, as above
     assert fast > 10
 
 
@@ -486,16 +513,12 @@ def test_damage_inside_png_chunks() -> None:
 
 @pytest.mark.parametrize("content", [png_of(ARRAY), png_of(ARRAY[..., :1]), jpeg()], ids=["png", "grey-png", "jpeg"])
 def test_size_is_looked_at_before_decoding(content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    def decode(_: bytes) -> None:
-        pytest.fail("decoded")
-
-    monkeypatch.setattr(imagecodecs, "spng_decode", decode)
-    monkeypatch.setattr(imagecodecs, "jpeg8_decode", decode)
-    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 17)  # of 35 pixels
-    assert "7x5 is more than the limit of 34 pixels" in str(outcome(content))
-    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", None)
+    assert plain.samples(content, 35) is not None
+    for codec in ("spng_decode", "jpeg8_decode"):
+        monkeypatch.setattr(imagecodecs, codec, lambda _: pytest.fail("decoded"))
+    assert plain.samples(content, 34) is None
     with pytest.raises(pytest.fail.Exception):
-        outcome(content)
+        plain.samples(content, 35)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a codec's own"), ImportError("not in this build"), MemoryError()])
@@ -504,10 +527,32 @@ def test_what_imagecodecs_cannot_do_goes_to_pillow(error: Exception, monkeypatch
     assert outcome(png_of(ARRAY)) == read_as(ARRAY)
 
 
+def test_plain_files_are_decoded_in_this_process_and_others_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = mock.Mock(return_value=Planes(np.zeros((3, 5, 7), np.uint8), ("apart",)))
+    monkeypatch.setattr(apart, "decode", asked)
+    path = tmp_path / "a.png"
+    for content, space, note in [
+        (png_of(ARRAY), None, ""),
+        (png_of(ARRAY), "srgb", ""),
+        (png_of(ARRAY), "linear", "apart"),
+        (png_of(ARRAY, before=(COLOUR_CHUNKS["linear-gamma"],)), None, "apart"),
+        (jpeg(), None, ""),
+        (jpeg(icc_profile=bytes(128)), None, "apart"),
+        (encoded(PIL.Image.fromarray(ARRAY), "TIFF"), None, "apart"),
+    ]:
+        path.write_bytes(content)
+        assert images.read(path, Reading(space=space)).note == note  # type: ignore[arg-type]
+
+
 def test_sixteen_threads_read_what_one_reads() -> None:
     contents = [png_of(content_of("photo", 64, 40)), *SMALL.values(), *damaged(SMALL["jpeg"], 20)] * 8
-    alone = [images._plain_planes(content) for content in contents]
+
+    def values(content: bytes) -> bytes | None:
+        samples = plain.samples(content, MAX_PIXELS)
+        return None if samples is None else samples.values.tobytes()
+
+    alone = [values(content) for content in contents]
     with ThreadPoolExecutor(16) as pool:
-        together = list(pool.map(images._plain_planes, contents))
-    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True) if a is not None)
-    assert [a is None for a in alone] == [b is None for b in together]
+        assert list(pool.map(values, contents)) == alone
