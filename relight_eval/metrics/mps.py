@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from relight_eval import columns
-from relight_eval.metrics.lpips import MIN_SIDE, lpips, lpips_map
+from relight_eval.metrics.lpips import MIN_SIDE, lpips, map_of_batch, of_batch
 from relight_eval.metrics.metric import Batch, Map, Metric
 from relight_eval.metrics.ssim import padded_and_valid, padded_map, ssim, valid_map
 
@@ -45,10 +45,10 @@ def protocol() -> str:
 
 def metric() -> Metric:
     def score(batch: Batch) -> Tensor:
-        return combined(batch.once(padded_and_valid)[1], batch.once(lpips))[:, None]
+        return combined(batch.once(padded_and_valid)[1], of_batch(batch))[:, None]
 
     def maps(batch: Batch) -> dict[str, Map]:
-        return {"ssim": valid_map(batch.once(padded_map)), "lpips": Map(batch.once(lpips_map))}
+        return {"ssim": valid_map(batch.once(padded_map)), "lpips": Map(map_of_batch(batch))}
 
     def of_means(values: Mapping[str, Tensor]) -> Tensor:
         return combined(values["ssim"], values["lpips"])[:, None]

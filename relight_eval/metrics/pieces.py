@@ -28,39 +28,22 @@ PIECE_VALUES = 2**17
 
 _pool: ContextVar[Executor | None] = ContextVar("pool", default=None)
 _piece_values: ContextVar[int | None] = ContextVar("piece_values", default=None)
-_threads: ContextVar[int] = ContextVar("threads", default=1)
 
 
 @contextmanager
-def resources(*, pool: Executor | None = None, threads: int = 1, piece_values: int | None = None) -> Iterator[None]:
-    """What metrics may use inside: the `threads` of `pool`, and at most about `piece_values` values of a plane at once.
+def resources(*, pool: Executor | None = None, piece_values: int | None = None) -> Iterator[None]:
+    """What metrics may use inside: the threads of `pool`, and at most about `piece_values` values of a plane at once.
 
     Without a pool the calling thread does it all. The threads should have one thread of torch each: two libraries
     that both split the work fight for the processors.
     """
-    granted: tuple[tuple[ContextVar[Any], object], ...] = (
-        (_pool, pool), (_threads, threads), (_piece_values, piece_values),
-    )  # fmt: skip
+    granted: tuple[tuple[ContextVar[Any], object], ...] = ((_pool, pool), (_piece_values, piece_values))
     before = [(resource, resource.set(value)) for resource, value in granted]
     try:
         yield
     finally:
         for resource, token in before:
             resource.reset(token)
-
-
-@contextmanager
-def torch_threads(values: int) -> Iterator[None]:
-    """As many threads of torch's own as `resources` grant, for the work on so many values that cannot be cut up.
-
-    For little work there is no team: to call one together takes longer.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(_threads.get() if values >= 2**20 and _pool.get() else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def each(function: Callable[[P], R], pieces: Iterable[P]) -> list[R]:
@@ -94,6 +77,17 @@ def in_dtype(image: Tensor, dtype: torch.dtype) -> Tensor:
     if dtype == torch.float64 and image.device.type == "mps":
         image = image.cpu()
     return image.to(dtype) / white(image) if image.dtype == torch.uint8 else image.to(dtype)
+
+
+def image_by_image(function: Callable[[Tensor], Tensor], values: Tensor) -> Tensor:
+    """A function of each value of (N, …), on a CPU of one image after the other.
+
+    There PyTorch rounds logarithms and powers of the last few values of a tensor otherwise than of those before, so
+    that in one go an image's would depend on how many there are.
+    """
+    if values.device.type != "cpu" or len(values) == 1:
+        return function(values)
+    return torch.cat([function(one) for one in torch.split(values, 1)])
 
 
 def white(image: Tensor) -> float:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from relight_eval import columns
 from relight_eval.metrics.metric import Batch, Map, Metric, require_same_shape
-from relight_eval.metrics.pieces import in_pieces, summed, total, white, working_dtype
+from relight_eval.metrics.pieces import image_by_image, in_pieces, summed, total, white, working_dtype
 
 
 def psnr(prediction: Tensor, target: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def psnr(prediction: Tensor, target: Tensor) -> Tensor:
 
 
 def _decibels(mse: Tensor, peak: float) -> Tensor:
-    return 10 * torch.log10(peak**2 / mse)  # (−10·log10 would make −0.0 of black against white)
+    return 10 * image_by_image(torch.log10, peak**2 / mse)  # (−10·log10 would make −0.0 of black against white)
 
 
 @torch.no_grad()

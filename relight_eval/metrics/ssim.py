@@ -71,7 +71,13 @@ def padded_and_valid(prediction: Tensor, target: Tensor, scale: float = 1.0) -> 
 
     sums = summed(in_pieces(padded_and_inside, prediction, target, halo=HALF))
     inside = max(0, height - 2 * HALF) * max(0, width - 2 * HALF)
-    return sums[:, 0] / (channels * height * width), sums[:, 1] / (channels * inside if inside else math.nan)
+    padded, valid = sums[:, 0] / (channels * height * width), sums[:, 1] / (channels * inside if inside else math.nan)
+    return at_most_1(padded), at_most_1(valid)
+
+
+def at_most_1(means: Tensor) -> Tensor:
+    """Mean SSIMs without what float32 adds to 1 where images are nearly equal: up to 1e-7."""
+    return means.clamp(max=1)
 
 
 def padded_ssim(prediction: Tensor, target: Tensor, scale: float = 1.0) -> Tensor:
@@ -125,7 +131,8 @@ def _native_ssim_map(x: Tensor, y: Tensor, scale: float) -> Tensor:
     up to 1e-4 of SSIM: where there is much of that, they are set right.
     """
     near = _sparse(x, y)
-    near_means = near.mean(dim=(0, 2, 3, 4), keepdim=True)
+    # (an image's values in a row: over a tensor of all images the sum is rounded differently with their number)
+    near_means = near.transpose(0, 1).reshape(len(x), -1).mean(dim=1).view(1, -1, 1, 1, 1)
     alike = (near[0] == near[1]).flatten(1).all(dim=1)
     flat = _flat_far_and_different(x, y, near, (near - near_means).abs() > scale / 12)
     maps: list[Tensor] = []

@@ -131,7 +131,11 @@ def _library(wavelet: str) -> tuple[list[Tensor], Callable[..., Tensor]]:
     with warnings.catch_warnings():
         # pytorch-wavelets imports pkg_resources, whose deprecation is not the user's business.
         warnings.simplefilter("ignore")
-        from pytorch_wavelets.dwt.lowlevel import afb2d
+        try:
+            from pytorch_wavelets.dwt.lowlevel import afb2d
+        except ImportError as error:  # mostly for a setuptools that is too new
+            advice = "see `relight-eval doctor`, or use --wavelet haar"
+            raise UsageError(f"wavelet {wavelet}: pytorch-wavelets cannot be imported ({error}); {advice}") from error
     bank = pywt.Wavelet(wavelet)
     low, high = (torch.tensor(taps[::-1], dtype=torch.float64) for taps in (bank.dec_lo, bank.dec_hi))
     columns = [taps.view(1, 1, -1, 1) for taps in (low, high)]

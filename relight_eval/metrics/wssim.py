@@ -33,7 +33,7 @@ from torch import Tensor
 from relight_eval import columns
 from relight_eval.metrics.metric import Batch, Map, Metric, require_min_side, require_same_shape
 from relight_eval.metrics.pieces import in_dtype, in_pieces, joined, summed, total, white
-from relight_eval.metrics.ssim import HALF, padded_and_valid, padded_map, padded_ssim, ssim_map
+from relight_eval.metrics.ssim import HALF, at_most_1, padded_and_valid, padded_map, padded_ssim, ssim_map
 from relight_eval.metrics.wavelets import HAAR, PADDING, even, footprint, haar_sums, subbands
 
 WAVELET = "haar"
@@ -77,7 +77,7 @@ def _haar_band_ssims(prediction: Tensor, target: Tensor, levels: int) -> dict[st
         low_p, low_t = even(low_p), even(low_t)
         done = in_pieces(partial(_haar_level, scale=scale), low_p, low_t, halo=2 * HALF, align=2)
         band_size = low_p[0].numel() // 4
-        means = summed([[sums for sums, _, _ in of_image] for of_image in done]) / band_size
+        means = at_most_1(summed([[sums for sums, _, _ in of_image] for of_image in done]) / band_size)
         ssims |= {f"{band}{level}": means[:, i] for i, band in enumerate(("hl", "lh", "hh"))}
         low_p, low_t = (joined([[piece[side] for piece in of_image] for of_image in done]) for side in (1, 2))
     return ssims | {f"ll{levels}": padded_ssim(low_p, low_t, scale)}

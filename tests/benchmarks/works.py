@@ -127,7 +127,7 @@ def arithmetic(root: str, ready: int, metrics: str, precision: str, device: str)
     def work(count: int) -> None:
         for start in range(0, count, size):
             batch = Batch(prediction[: count - start], target[: count - start])  # anew: it keeps what metrics share
-            with resources(pool=pool, threads=threads):
+            with resources(pool=pool):
                 torch.cat([metric.score(batch) for metric in built], dim=1).cpu()
 
     return Prepared(work, f"batches of {size}")

@@ -640,7 +640,7 @@ class TestCuts:
             expected = diagnosis(*images[:2], input=images[2], mask=mask)
         with ThreadPoolExecutor(3) as pool:
             for threads in (None, pool):
-                with resources(piece_values=piece_values, pool=threads, threads=3):
+                with resources(piece_values=piece_values, pool=threads):
                     computed = diagnosis(*images[:2], input=images[2], mask=mask)
                 same(computed, expected)
 

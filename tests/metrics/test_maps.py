@@ -183,7 +183,7 @@ class TestValues:
     def test_pieces_and_threads_change_nothing(self, name: str, build: Build) -> None:
         batch = [CASES["noise-48x33"], CASES["close-48x33"]]
         whole = build(name).maps(to_batch(*batch))
-        with ThreadPoolExecutor(2) as pool, resources(pool=pool, threads=2, piece_values=500):
+        with ThreadPoolExecutor(2) as pool, resources(pool=pool, piece_values=500):
             cut = build(name).maps(to_batch(*batch))
         for key in whole:
             torch.testing.assert_close(cut[key].values, whole[key].values, rtol=1e-5, atol=LPIPS_ATOL)

@@ -24,7 +24,6 @@ from relight_eval.metrics.pieces import (
     resources,
     summed,
     tiles,
-    torch_threads,
     total,
     white,
     working_dtype,
@@ -230,27 +229,22 @@ class TestTiles:
         assert outer == inner == (slice(0, 16), slice(0, 9))
 
 
-MUCH, LITTLE = 2**20, 2**20 - 1  # values of an image that torch's threads are worth calling for, or not
-
-
 class TestResources:
     def test_inside_and_as_before_outside_even_after_an_error(self, pool: Executor) -> None:
         image = torch.zeros(1)
-        before = torch.get_num_threads()
 
-        def granted() -> tuple[object, int, int | None]:
-            with torch_threads(MUCH):
-                return module._pool.get(), torch.get_num_threads(), piece_values(image)
+        def granted() -> tuple[object, int | None]:
+            return module._pool.get(), piece_values(image)
 
-        nothing = (None, before, PIECE_VALUES)
+        nothing = (None, PIECE_VALUES)
         assert granted() == nothing
-        with resources(pool=pool, threads=before + 2, piece_values=7):
-            assert granted() == (pool, before + 2, 7)
+        with resources(pool=pool, piece_values=7):
+            assert granted() == (pool, 7)
             with resources():
                 assert granted() == nothing
             with pytest.raises(KeyError), resources():
                 raise KeyError
-            assert granted() == (pool, before + 2, 7)
+            assert granted() == (pool, 7)
         assert granted() == nothing
 
     def test_limit_is_the_smaller_of_the_usual_and_the_granted(self) -> None:
@@ -269,26 +263,6 @@ class TestResources:
             assert each(lambda _: module._pool.get(), range(3)) == [None, None, None]
         with resources(pool=pool):
             assert each(lambda _: piece_values(torch.zeros(1)), range(3)) == [PIECE_VALUES] * 3
-
-    def test_torch_threads_restores_after_an_error(self, pool: Executor) -> None:
-        before = torch.get_num_threads()
-        with resources(pool=pool, threads=before + 1):
-            with torch_threads(MUCH):
-                assert torch.get_num_threads() == before + 1
-            with pytest.raises(KeyError), torch_threads(MUCH):
-                raise KeyError
-            assert torch.get_num_threads() == before
-
-    def test_torch_threads_for_little_work_or_where_nothing_was_granted_are_as_they_were(self, pool: Executor) -> None:
-        before = torch.get_num_threads()
-        with resources(pool=pool, threads=before + 1), torch_threads(LITTLE):
-            assert torch.get_num_threads() == before
-        try:
-            torch.set_num_threads(3)
-            with torch_threads(MUCH):  # a script's own choice
-                assert torch.get_num_threads() == 3
-        finally:
-            torch.set_num_threads(before)
 
 
 # High enough for several pieces of W-SSIM, which have at least 40 rows; wide enough for LPIPS.
@@ -323,15 +297,14 @@ class TestScores:
         settings: Settings,
         pool: Executor,
     ) -> None:
-        """To the last digit: pieces are added up in order. (LPIPS uses torch's own threads.)"""
+        """To the last digit: pieces are added up in order."""
         (metric,) = build([name], settings, torch.device("cpu"))
         for pairs in (HIGH, HIGH[:1]):
             with resources(piece_values=at_once):
                 alone = metric.score(Batch(*feed(*pairs)))
-            with resources(pool=pool, threads=2, piece_values=at_once):
+            with resources(pool=pool, piece_values=at_once):
                 together = metric.score(Batch(*feed(*pairs)))
-            tolerance = 1e-6 if name in ("lpips", "mps") else 0
-            np.testing.assert_allclose(together, alone, rtol=0, atol=tolerance)
+            np.testing.assert_array_equal(together, alone)
 
 
 @pytest.mark.parametrize("name", ["charbonnier", "psnr", "ssim", "wssim"])

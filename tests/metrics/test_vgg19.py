@@ -267,7 +267,7 @@ class TestThreads:
         batch = Batch(*as_stored(*[(noise(23, 19, seed=i), noise(23, 19, seed=i + 9)) for i in range(count)]))
         alone = metric.score(batch)
         for _ in range(3):
-            with resources(pool=pool, threads=3):
+            with resources(pool=pool):
                 assert torch.equal(metric.score(batch), alone)
 
 
@@ -364,7 +364,7 @@ class TestRuns:
         monkeypatch.setattr(vgg19_cpu, "STRIP_VALUES", 1)
         score, batch = module.metric(weights, "s3net", CPU).score, self.batch(23, 19, 3)
         alone = score(batch)
-        with ThreadPoolExecutor(3) as pool, resources(pool=pool, threads=3):
+        with ThreadPoolExecutor(3) as pool, resources(pool=pool):
             assert torch.equal(score(batch), alone)
 
 

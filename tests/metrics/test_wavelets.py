@@ -172,3 +172,10 @@ class TestNames:
     def test_unknown(self, name: str, hint: str) -> None:
         with pytest.raises(UsageError, match=rf"unknown wavelet '{name}'; {hint}.*\(any discrete PyWavelets name\)"):
             require_wavelet(name)
+
+
+def test_a_library_that_cannot_be_imported_is_no_bug(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pytorch_wavelets.dwt.lowlevel", None)
+    monkeypatch.setattr("relight_eval.metrics.wavelets._loaded", {})
+    with pytest.raises(UsageError, match=r"pytorch-wavelets cannot be imported .*relight-eval doctor.*haar"):
+        _library("db2")
