@@ -26,18 +26,20 @@ import torch
 
 from relight_eval import __version__, pairs, weights
 from relight_eval import metrics as measures
+from relight_eval.decoding import AS_STORED, Readings
 from relight_eval.engines import ENGINES, FLOORS, Options
-from relight_eval.engines.local import pick_device
+from relight_eval.engines.local import Stop, never, pick_device
 from relight_eval.errors import NoWeightsError, UsageError, WeightsError, shown
 from relight_eval.groups import Grouping
-from relight_eval.images import Alpha
 from relight_eval.metrics import Metric, Settings
 from relight_eval.metrics.masks import PROTOCOL as MASKED
 from relight_eval.metrics.wavelets import HAAR
 from relight_eval.pairs import Pair, Pairing
-from relight_eval.results import Results, Row
+from relight_eval.records import protocol_digest
+from relight_eval.records.keeping import Keeping
+from relight_eval.results import STOPPED, Results, Row
 from relight_eval.statistics import SEED
-from relight_eval.text import some
+from relight_eval.text import counted, some
 
 # What folders are called of which the one is never the other.
 PREDICTION_WORDS = frozenset(
@@ -58,7 +60,7 @@ def evaluate(
     required: Collection[str] = (),
     settings: Settings | None = None,
     glob: str | None = None,
-    alpha: Alpha = "refuse",
+    readings: Readings = AS_STORED,
     input: str | Path | None = None,
     mask: str | Path | None = None,
     floors: bool = False,
@@ -72,26 +74,32 @@ def evaluate(
     progress: Progress | None = None,
     announce: Announce | None = None,
     check: Check | None = None,
+    keeping: Keeping | None = None,
+    stop: Stop = never,
 ) -> Results:
     """Score every image of the folder `prediction` against its namesake in `target`.
 
     `metrics` are names of METRICS; None takes all that are available: without VGG19 weights (looked for as
     `weights.find` says, fetched unless `offline`) the vgg19 columns stay empty and `Results.warnings` says so, but
     asked for by name, or among `required`, that is a WeightsError. `settings` hold the constants of the metrics;
-    `glob` keeps only files whose relative path matches; `alpha` says what to do with real transparency. `input` is the
-    folder of what was relit: with it the diagnosis tells shadows that were left; `mask` that of masks, outside of which
-    nothing counts; both hold the names of the pairs. `floors` scores trivial predictions, too: see `Row.floors`.
+    `glob` keeps only files whose relative path matches; `readings` say how files are read where they leave it open.
+    `input` is the folder of what was relit: with it the diagnosis tells shadows that were left; `mask` that of masks,
+    outside of which nothing counts; both hold the names of the pairs. `floors` scores trivial predictions, too: see
+    `Row.floors`.
     Intervals resample the groups of `grouping`, from `seed`. Device, batch size and workers change no score. Raises
     PairingError when there is nothing to pair, UsageError for a metric, setting or device that is not there, or a name
     that belongs to no group. An image that cannot be scored raises nothing: its row says why; `Results.scored` is
     empty when that is so of all of them. `check` is shown the results as they will be, but for their rows, before any
-    image is read, and may raise.
+    image is read, and may raise. Rows that `keeping` has are not scored again, and it gets those that are, as they
+    come. `stop` is asked before each batch: when it says so, the run ends, and rows that were not scored say that;
+    `Results.unfinished` counts them.
     """
     (results,) = evaluate_runs(
         {"": prediction}, target,
-        metrics=metrics, required=required, settings=settings, glob=glob, alpha=alpha, input=input, mask=mask,
+        metrics=metrics, required=required, settings=settings, glob=glob, readings=readings, input=input, mask=mask,
         floors=floors, device=device, batch_size=batch_size, workers=workers, vgg19_weights=vgg19_weights,
         offline=offline, grouping=grouping, seed=seed, progress=progress, announce=announce, check=check,
+        keeping=keeping, stop=stop,
     ).values()  # fmt: skip
     return results
 
@@ -104,7 +112,7 @@ def evaluate_runs(
     required: Collection[str] = (),
     settings: Settings | None = None,
     glob: str | None = None,
-    alpha: Alpha = "refuse",
+    readings: Readings = AS_STORED,
     input: str | Path | None = None,
     mask: str | Path | None = None,
     floors: bool = False,
@@ -118,6 +126,8 @@ def evaluate_runs(
     progress: Progress | None = None,
     announce: Announce | None = None,
     check: Check | None = None,
+    keeping: Keeping | None = None,
+    stop: Stop = never,
 ) -> dict[str, Results]:
     """Score several runs, label -> folder of predictions, against one `target`: label -> what `evaluate` gives for it.
 
@@ -130,7 +140,7 @@ def evaluate_runs(
         raise UsageError("there is no run to score; give at least one folder of predictions")
     started = time.perf_counter()
     names = measures.chosen(metrics)
-    options = Options(str(pick_device(device)), batch_size, workers, alpha)
+    options = Options(str(pick_device(device)), batch_size, workers, readings, stop)
     pairings = {label: pairs.find(Path(folder), Path(target), glob=glob) for label, folder in predictions.items()}
     if grouping:
         grouping.require({pair.name: None for pairing in pairings.values() for pair in pairing.pairs})
@@ -150,7 +160,7 @@ def evaluate_runs(
     if check:
         check(empty)
     todo = beside.to_score(_by_target(pairings.values()), floors=floors)
-    rows, told = _scored(todo, scorable, settings, options, progress)
+    rows, told = _scored(todo, scorable, settings, options, progress, announce, _under(keeping, empty, readings))
     seconds = time.perf_counter() - started
     of_floors = {column.name for column in empty.columns if column.main and floors}
 
@@ -158,8 +168,12 @@ def evaluate_runs(
         paired = [beside.row(pair, rows, of_floors) for pair in pairing.pairs]
         found = [*_with_twins(paired), *map(_unpaired_row, pairing.unpaired)]
         notes = (
-            _not_faster(settings, options), _same_place(pairing), _swapped(pairing), pairs.unpaired_message(pairing)
-        )  # fmt: skip
+            _unfinished(paired),
+            _not_faster(settings, options),
+            _same_place(pairing),
+            _swapped(pairing),
+            pairs.unpaired_message(pairing),
+        )
         return replace(
             empty,
             prediction=str(predictions[label]),
@@ -192,19 +206,42 @@ def metrics_of(results: Results, device: torch.device, vgg19_weights: str | Path
 
 
 def _scored(
-    todo: list[Pair], metrics: tuple[str, ...], settings: Settings, options: Options, progress: Progress | None
+    todo: list[Pair],
+    metrics: tuple[str, ...],
+    settings: Settings,
+    options: Options,
+    progress: Progress | None,
+    announce: Announce | None,
+    keeping: Keeping,
 ) -> tuple[dict[Pair, Row], list[str]]:
-    """The row of every pair, and what the engine had to say."""
-    rows: dict[Pair, Row] = {}
+    """The row of every pair that was scored, now or before, and what the engine had to say."""
     told: list[str] = []
+    options.stop()  # from here on what is done is worth keeping
     if progress:
         progress("pairs", 0, len(todo))
-    keys = {(pair.name, str(pair.prediction), str(pair.target)): pair for pair in todo}
-    for done, row in enumerate(ENGINES["local"](todo, metrics, settings, options, told.append), start=1):
-        rows[keys[row.name, row.prediction, row.target]] = row
+    rows = keeping.found(todo, workers=options.workers, stop=options.stop)
+    if rows and announce:
+        kept, of = (sum(not pair.floor for pair in those) for those in (rows, todo))
+        announce(f"{kept} of {counted(of, 'pair')} are scored already")
+    left = [pair for pair in todo if pair not in rows]
+    keys = {(pair.name, str(pair.prediction), str(pair.target)): pair for pair in left}
+    for row in ENGINES["local"](left, metrics, settings, options, told.append):
+        pair = keys[row.name, row.prediction, row.target]
+        rows[pair] = row
+        keeping.keep(pair, row)
         if progress:
-            progress("pairs", done, len(todo))
+            progress("pairs", len(rows), len(todo))
     return rows, told
+
+
+def _under(keeping: Keeping | None, results: Results, readings: Readings) -> Keeping:
+    """The stores, asked for rows of this protocol, and of files that were refused for the same reasons."""
+    return (keeping or Keeping((), ())).under(protocol_digest({**results.signature, "readings": repr(readings)}))
+
+
+def _unfinished(paired: Collection[Row]) -> str:
+    left = sum(row.error == STOPPED for row in paired)
+    return f"UNFINISHED: the run was stopped, {left} of {counted(len(paired), 'pair')} were not scored" if left else ""
 
 
 def _by_target(pairings: Iterable[Pairing]) -> list[Pair]:
@@ -249,8 +286,9 @@ class _Beside:
     def row(self, pair: Pair, rows: Mapping[Pair, Row], of_floors: Collection[str]) -> Row:
         """The row of a pair, of these that were scored: with what it lacks, and its floors in some columns, if any."""
         pair = self.added(pair)
-        found = rows[pair] if pair in rows else Row(pair.name, str(pair.prediction), str(pair.target))
-        if lacking := self.lacks(pair):
+        found = rows.get(pair) or Row(pair.name, str(pair.prediction), str(pair.target))
+        lacking = self.lacks(pair) or ("" if pair in rows else STOPPED)
+        if lacking:
             found = replace(
                 found,
                 input=str(pair.input or ""),
@@ -351,14 +389,14 @@ def _signature(names: tuple[str, ...], settings: Settings, options: Options, *, 
     return {
         "relight-eval": __version__,
         **measures.protocol(names, settings),
-        "input": f"srgb,8bit,alpha={options.alpha}",
+        "input": f"srgb,{options.readings}",
         **({"mask": MASKED} if masked else {}),
         "pairing": "stem",
         "precision": measures.PRECISIONS[_precision(settings, options) if "vgg19" in names else "exact"],
         "device": options.device,
         "torch": torch.__version__,
         "pillow": PIL.__version__,
-        "imagecodecs": version("imagecodecs"),
+        **{library: version(library) for library in ("imagecodecs", "tifffile", "OpenEXR")},
         "python": platform.python_version(),
         **{library: version(library) for library in _libraries(names, settings)},
     }

@@ -21,6 +21,7 @@ import pytest
 import torch
 
 from relight_eval import alignment, images
+from relight_eval.decoding import Reading, Readings
 from relight_eval.engines import ENGINES
 from relight_eval.errors import NoWeightsError, PairingError, UsageError, WeightsError
 from relight_eval.evaluate import evaluate, evaluate_runs
@@ -110,11 +111,13 @@ def test_signature_names_versions_device_and_input_rules(tmp_path: Path) -> None
     from relight_eval import __version__
 
     prediction, target = two_folders(tmp_path, 1)
-    signature = evaluate(prediction, target, metrics=PIXELS, device="cpu", alpha="drop").signature
+    signature = evaluate(
+        prediction, target, metrics=PIXELS, device="cpu", readings=Readings.of_all(Reading(alpha="drop"))
+    ).signature
     assert signature["relight-eval"] == __version__
     assert signature["torch"] == torch.__version__
     assert signature["device"] == "cpu"
-    assert signature["input"] == "srgb,8bit,alpha=drop"
+    assert signature["input"] == "srgb,alpha=drop,space=file,white=full"
     assert signature["precision"] == "exact"
     assert {"charbonnier", "psnr"} <= set(signature)
     assert "wssim" not in signature
@@ -348,9 +351,9 @@ class TestRuns:
         reads: Counter[str] = Counter()
         read = images.read
 
-        def watched(path: Path, *, alpha: images.Alpha) -> images.Image:
+        def watched(path: Path, reading: Reading) -> images.Image:
             reads[str(path.relative_to(tmp_path))] += 1
-            return read(path, alpha=alpha)
+            return read(path, reading)
 
         monkeypatch.setattr(images, "read", watched)
         predictions = {f"run{k}": tmp_path / f"run{k}" for k in range(4)}
@@ -449,7 +452,7 @@ def by_hand(folders: dict[str, Path], name: str, *, mask: bool = True) -> Batch:
     prediction, target, given = (
         images.read(folders[side] / f"{name}.png").pixels[None] for side in ("prediction", "target", "input")
     )
-    inside = images.read_mask(folders["mask"] / f"{name}.png")[None]
+    inside = images.read_mask(folders["mask"] / f"{name}.png").inside[None]
     return Batch(prediction, target, input=given, mask=inside if mask else None)
 
 
@@ -503,7 +506,7 @@ class TestBeside:
         names = ["charbonnier", "wssim", "psnr", "ssim", "diagnosis"]
         run = partial(evaluate, metrics=names, settings=EVERYTHING, floors=True, device="cpu")
         (before,) = run(**folders).rows
-        outside = images.read_mask(folders["mask"] / "im0.png").logical_not().numpy()
+        outside = images.read_mask(folders["mask"] / "im0.png").inside.logical_not().numpy()
         for i, side in enumerate(("prediction", "target", "input")):
             pixels = np.asarray(PIL.Image.open(folders[side] / "im0.png")).copy()
             pixels[outside] = np.random.default_rng(i).integers(0, 256, (int(outside.sum()), 3))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from relight_eval.decoding import Reading, Readings
 from relight_eval.errors import ReportError
 from relight_eval.evaluate import evaluate
 from relight_eval.gallery import Gallery, Picture
@@ -252,7 +253,13 @@ class TestPictures:
         clear[..., 0] = 255
         for side in ("out", "gt"):
             write(tmp_path / side / "a.png", clear)
-        run = evaluate(tmp_path / "out", tmp_path / "gt", metrics="psnr", alpha="white", device="cpu")
+        run = evaluate(
+            tmp_path / "out",
+            tmp_path / "gt",
+            metrics="psnr",
+            readings=Readings.of_all(Reading(alpha="white")),
+            device="cpu",
+        )
         assert opened(made(run).pictures["a"].target).min() == 255
         told: list[str] = []
         assert not made(replace(run, signature={}), tell=told.append).pictures

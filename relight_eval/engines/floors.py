@@ -12,18 +12,19 @@ from torch import Tensor
 
 
 def black(target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """(3, H, W) uint8: nothing."""
+    """(3, H, W): nothing."""
     return torch.zeros_like(target)
 
 
 def mean_colour(target: Tensor, mask: Tensor | None = None) -> Tensor:
-    """(3, H, W) uint8: the mean of each channel of the target everywhere, of sRGB values, rounded.
+    """(3, H, W): the mean of each channel of the target everywhere, of sRGB values; rounded where they are uint8.
 
     With a `mask`, (H, W) bool, that of the pixels inside: what is outside has no say in any score.
     """
     pixels = target.flatten(1) if mask is None else target[:, mask]
-    mean = pixels.to(torch.float64).mean(dim=1).round().to(torch.uint8)
-    return mean[:, None, None].expand_as(target).contiguous()
+    mean = pixels.to(torch.float64).mean(dim=1)
+    mean = mean if target.is_floating_point() else mean.round()
+    return mean.to(target.dtype)[:, None, None].expand_as(target).contiguous()
 
 
 FLOORS: dict[str, Callable[[Tensor, Tensor | None], Tensor]] = {"black": black, "mean colour": mean_colour}

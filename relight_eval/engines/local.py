@@ -29,11 +29,12 @@ import torch
 from torch import Tensor
 
 from relight_eval import images
+from relight_eval.decoding import AS_STORED, Reading, Readings
 from relight_eval.engines.floors import FLOORS
 from relight_eval.errors import ImageError, UsageError, shown
 from relight_eval.metrics import Batch, Metric, Settings, build
 from relight_eval.metrics.masks import masked_scores
-from relight_eval.metrics.pieces import resources
+from relight_eval.metrics.pieces import in_dtype, resources
 from relight_eval.pairs import Pair
 from relight_eval.results import Column, Row
 
@@ -49,7 +50,7 @@ GPU_BYTES_PER_PIXEL = 3000
 GPU_MEMORY_SHARE = 0.5
 LARGEST_BATCH = 256
 
-# Pixels of pairs that are decoded ahead, or that wait for others of their size, at most: 384 MiB.
+# Pixels of pairs of 8 bits that are decoded ahead, or that wait for others of their size, at most: 384 MiB.
 WAITING_PIXELS = 2**26
 
 # When one pair does not fit the memory, metrics take it in pieces of fewer and fewer values, down to this.
@@ -59,16 +60,25 @@ SMALLEST_PIECE = 2**16
 LOOKAHEAD = 1
 
 Tell = Callable[[str], None]  # what the user should know of how the work went
+Stop = Callable[[], bool]  # whether to end after what has begun
+
+
+def never() -> bool:
+    return False
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the work is done, never what comes out. `None` means: as the machine allows."""
+    """How the files are read, and how the work is done, which changes nothing of what comes out.
+
+    `None` means: as the machine allows. `stop` is asked before each batch.
+    """
 
     device: str = "auto"
     batch_size: int | None = None
     workers: int | None = None
-    alpha: images.Alpha = "refuse"
+    readings: Readings = AS_STORED
+    stop: Stop = never
 
     def __post_init__(self) -> None:
         for name, number in (("batch size", self.batch_size), ("number of workers", self.workers)):
@@ -78,13 +88,14 @@ class Options:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The prediction of a pair in memory, (3, H, W) uint8, the note on the files, and mistakes of set-up."""
+    """The prediction of a pair in memory, (3, H, W) uint8 or float32, the note on the files, and mistakes of set-up."""
 
     pair: Pair
     pixels: Tensor
     note: str = ""
     mistakes: tuple[str, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
+    sha256: Mapping[str, str] = field(default_factory=dict)
     error: str = ""  # that costs no more than some of the scores
 
     @property
@@ -94,9 +105,9 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Decoded:
-    """A target in memory, (3, H, W) uint8, and predictions of it, at least one, all of its size.
+    """A target in memory, (3, H, W) uint8 or float32, and predictions of it, at least one, all of its size and dtype.
 
-    So are its `input`, and its `mask` (H, W) bool, where there are any.
+    Of its size are its `input`, and its `mask` (H, W) bool, where there are any.
     """
 
     predictions: tuple[Prediction, ...]
@@ -113,6 +124,11 @@ class Decoded:
         """Of all predictions."""
         return self.size[0] * self.size[1] * len(self.predictions)
 
+    @property
+    def weight(self) -> int:
+        """The pixels of 8 bits that take as much memory."""
+        return self.pixels * self.target.element_size()
+
     def parts(self, most: int) -> list[Decoded]:
         """The same with at most so many predictions each."""
         firsts = range(0, len(self.predictions), most)
@@ -127,11 +143,13 @@ def score(
     workers = options.workers or available_cpus()
     _keep_freed_memory()
     with OneTorchThreadEach(), ThreadPoolExecutor(workers, "relight-eval", initializer=begin_thread) as pool:
-        scorer = Scorer(build(metrics, settings, device), device, pool, options.batch_size, tell, workers)
-        decoded = decode_ahead(pairs, pool, options.alpha, ahead=2 * workers)
+        scorer = Scorer(build(metrics, settings, device), device, pool, options.batch_size, tell)
+        decoded = decode_ahead(pairs, pool, options.readings, ahead=2 * workers)
         started: deque[Started] = deque()
         try:
             for ready in in_batches(decoded, scorer.batch_size, scorer.most):
+                if options.stop():
+                    break
                 if isinstance(ready, Row):
                     yield ready
                     continue
@@ -221,44 +239,73 @@ def available_cpus() -> int:
     return os.cpu_count() or 1
 
 
-def decode(pairs: Sequence[Pair], alpha: images.Alpha) -> tuple[list[Decoded | Row], Sequence[Pair]]:
+def decode(pairs: Sequence[Pair], readings: Readings) -> tuple[list[Decoded | Row], Sequence[Pair]]:
     """The images of pairs of one target, a row for each pair that cannot be scored, and what is left to do.
 
     That is what WAITING_PIXELS do not hold: for the predictions of a large target it is decoded again.
     """
     first = pairs[0]
     try:
-        target = images.read(first.target, alpha=alpha)
-        input, lacking = _input(first, target, alpha)
-        mask = None if first.mask is None else _mask(first.mask, first.target, target)
+        beside = _Beside.read(first, readings)
     except ImageError as error:
         return [_row(pair, error=str(error)) for pair in pairs], ()
-    most = max(1, WAITING_PIXELS // (target.pixels.shape[-2] * target.pixels.shape[-1]))
-    beside = {"input": None if input is None else input.pixels, "mask": mask}
-    digests = {side: _digest(pixels) for side, pixels in beside.items() if pixels is not None}
-    found = [_prediction(pair, target, input, mask, digests, alpha) for pair in pairs[:most]]
+    target = beside.target.pixels
+    most = max(1, WAITING_PIXELS // (target.shape[-2] * target.shape[-1] * target.element_size()))
+    found = [_prediction(pair, beside, readings.prediction) for pair in pairs[:most]]
     decoded: list[Decoded | Row] = [item for item in found if isinstance(item, Row)]
-    if predictions := tuple(replace(item, error=lacking) for item in found if isinstance(item, Prediction)):
-        decoded.append(Decoded(predictions, target.pixels, None if input is None else input.pixels, mask))
+    predictions = [item for item in found if isinstance(item, Prediction)]
+    for dtype in dict.fromkeys(item.pixels.dtype for item in predictions):
+        of_dtype = tuple(item for item in predictions if item.pixels.dtype == dtype)
+        input = None if beside.input is None else beside.input.pixels
+        decoded.append(Decoded(of_dtype, alike(target, of_dtype[0].pixels)[0], input, beside.mask))
     return decoded, pairs[most:]
 
 
-def _input(pair: Pair, target: images.Image, alpha: images.Alpha) -> tuple[images.Image | None, str]:
+@dataclass(frozen=True)
+class _Beside:
+    """What the predictions of one target share. `lacking` says why an input that there is cannot be used."""
+
+    target: images.Image
+    input: images.Image | None
+    lacking: str
+    mask: Tensor | None
+    digests: Mapping[str, str]
+    sha256: Mapping[str, str]
+
+    @classmethod
+    def read(cls, pair: Pair, readings: Readings) -> _Beside:
+        """Raises ImageError where the pairs cannot be scored without it."""
+        target = images.read(pair.target, readings.target)
+        input, lacking = _input(pair, target, readings.input)
+        mask = None if pair.mask is None else _mask(pair.mask, pair.target, target, readings.target)
+        pixels = {"input": input.pixels if input else None, "mask": mask.inside if mask else None}
+        sources = {"target": target, "input": input, "mask": mask}
+        return cls(
+            target,
+            input,
+            lacking,
+            None if mask is None else mask.inside,
+            {side: _digest(of_side) for side, of_side in pixels.items() if of_side is not None},
+            {side: source.sha256 for side, source in sources.items() if source is not None},
+        )
+
+
+def _input(pair: Pair, target: images.Image, reading: Reading) -> tuple[images.Image | None, str]:
     """The input of a pair, if there is one, or why it cannot be used: which costs the scores that need it."""
     if pair.input is None:
         return None, ""
     try:
-        found = images.read(pair.input, alpha=alpha)
+        found = images.read(pair.input, reading)
         images.check_same_size(found.pixels, target.pixels, pair.input, pair.target)
     except ImageError as error:
         return None, f"input: {error}"
     return found, ""
 
 
-def _mask(path: Path, target_path: Path, target: images.Image) -> Tensor:
-    found = images.read_mask(path)
-    images.check_same_size(found, target.pixels, path, target_path)
-    if not found.any():
+def _mask(path: Path, target_path: Path, target: images.Image, reading: Reading) -> images.Mask:
+    found = images.read_mask(path, reading.max_pixels)
+    images.check_same_size(found.inside, target.pixels, path, target_path)
+    if not found.inside.any():
         raise ImageError(f"{shown(path)}: the mask is empty, no pixel of it is more than 0; there is nothing to score.")
     return found
 
@@ -267,64 +314,76 @@ def _digest(pixels: Tensor) -> str:
     return hashlib.blake2b(pixels.numpy().tobytes(), digest_size=8).hexdigest()
 
 
-def _prediction(
-    pair: Pair,
-    target: images.Image,
-    input: images.Image | None,
-    mask: Tensor | None,
-    digests: Mapping[str, str],
-    alpha: images.Alpha,
-) -> Prediction | Row:
-    """The prediction of a pair whose target is there, or the row that says why not."""
+def alike(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Two images in one dtype, the deeper of both: levels of 255 as uint8, or [0, 1] as float32."""
+    if one.dtype == other.dtype:
+        return one, other
+    return in_dtype(one, torch.float32), in_dtype(other, torch.float32)
+
+
+def _prediction(pair: Pair, beside: _Beside, reading: Reading) -> Prediction | Row:
+    """The prediction of a pair whose target is there, in the deeper dtype of both, or the row that says why not."""
+    target = beside.target
     if pair.floor:
-        return Prediction(pair, FLOORS[pair.floor](target.pixels, mask))
+        return Prediction(
+            pair, FLOORS[pair.floor](target.pixels, beside.mask), sha256=beside.sha256, error=beside.lacking
+        )
     try:
-        prediction = images.read(pair.prediction, alpha=alpha)
+        prediction = images.read(pair.prediction, reading)
         images.check_same_size(prediction.pixels, target.pixels, pair.prediction, pair.target)
     except ImageError as error:
         return _row(pair, error=str(error))
-    sides = (("prediction", prediction.note), ("target", target.note), ("input", input.note if input else ""))
-    note = "; ".join(f"{side}: {text}" for side, text in sides if text)
-    mistakes = tuple(_mistakes(prediction.pixels, target.pixels, None if input is None else input.pixels))
-    return Prediction(pair, prediction.pixels, note, mistakes, digests)
+    sides = {"prediction": prediction, "target": target, **({"input": beside.input} if beside.input else {})}
+    note = "; ".join(f"{side}: {image.note}" for side, image in sides.items() if image.note)
+    suspected = [f"{side}: {mistake}" for side, image in sides.items() for mistake in image.mistakes]
+    return Prediction(
+        pair,
+        alike(prediction.pixels, target.pixels)[0],
+        note,
+        (*_mistakes(prediction.pixels, target.pixels, beside.input.pixels if beside.input else None), *suspected),
+        beside.digests,
+        {"prediction": prediction.sha256, **beside.sha256},
+        beside.lacking,
+    )
 
 
 def _mistakes(prediction: Tensor, target: Tensor, input: Tensor | None) -> Iterator[str]:
     """What looks like a mistake of set-up: images that are equal, or have one colour only."""
-    if _equal(prediction, target):
+    if equal(prediction, target):
         yield "the prediction equals the target"
-    if input is not None and _equal(prediction, input):
+    if input is not None and equal(prediction, input):
         yield "the prediction equals the input"
-    if input is not None and _equal(target, input):
+    if input is not None and equal(target, input):
         yield "the target equals the input"
     for side, pixels in (("prediction", prediction), ("target", target)):
-        if _equal(pixels, pixels[:, :1, :1].expand_as(pixels)):
+        if equal(pixels, pixels[:, :1, :1].expand_as(pixels)):
             yield f"the {side} has one colour only"
 
 
-def _equal(one: Tensor, other: Tensor) -> bool:
+def equal(one: Tensor, other: Tensor) -> bool:
     """(The first row tells most images apart, in no time.)"""
+    one, other = alike(one, other)
     return torch.equal(one[:, 0], other[:, 0]) and torch.equal(one, other)
 
 
-def decode_ahead(pairs: Sequence[Pair], pool: Executor, alpha: images.Alpha, *, ahead: int) -> Iterator[Decoded | Row]:
+def decode_ahead(pairs: Sequence[Pair], pool: Executor, readings: Readings, *, ahead: int) -> Iterator[Decoded | Row]:
     """The pairs in order, those of one target together, with at most `ahead` targets decoded or being decoded before
     they are asked for.
 
     Fewer where they are large: as many like the last one as WAITING_PIXELS allows.
     """
     todo = (list(group) for _, group in groupby(pairs, key=lambda pair: pair.target))
-    waiting = deque(pool.submit(decode, group, alpha) for group in islice(todo, 1))
+    waiting = deque(pool.submit(decode, group, readings) for group in islice(todo, 1))
     now = 1  # until the size of the first is known
     while waiting:
         done, rest = waiting.popleft().result()
         for item in done:
             if isinstance(item, Decoded):
-                now = min(ahead, max(1, WAITING_PIXELS // item.pixels))
+                now = min(ahead, max(1, WAITING_PIXELS // item.weight))
         if rest:
-            waiting.appendleft(pool.submit(decode, rest, alpha))
+            waiting.appendleft(pool.submit(decode, rest, readings))
         missing = max(0, now - len(waiting))
-        waiting.extend(pool.submit(decode, group, alpha) for group in islice(todo, missing))
+        waiting.extend(pool.submit(decode, group, readings) for group in islice(todo, missing))
         yield from done
 
 
@@ -333,29 +392,33 @@ def in_batches(
     batch_size: Callable[[Size], int],
     most: Callable[[Size], int] = lambda size: sys.maxsize,
 ) -> Iterator[list[Decoded] | Row]:
-    """Targets of one size and number of predictions together, with and without an input apart; rows passed on.
+    """Targets of one size, dtype and number of predictions together, those with an input apart; rows passed on.
 
     Of a size, `batch_size` says how many pairs are a batch, which yet holds at least one target with its predictions;
     `most` says how many of these there may be. Few sizes or many: what waits is bounded by WAITING_PIXELS.
     """
-    waiting: defaultdict[tuple[Size, int, bool], list[Decoded]] = defaultdict(list)
+    waiting: defaultdict[tuple[object, ...], list[Decoded]] = defaultdict(list)
     for item in decoded:
         if isinstance(item, Row):
             yield item
             continue
         for part in item.parts(most(item.size)):
             runs = len(part.predictions)
-            kind = part.size, runs, part.input is not None
+            kind = part.size, runs, part.target.dtype, None if part.input is None else part.input.dtype
             waiting[kind].append(part)
             if (len(waiting[kind]) + 1) * runs > batch_size(part.size):
                 yield waiting.pop(kind)
-            elif sum(_pixels(group) for group in waiting.values()) > WAITING_PIXELS:
-                yield waiting.pop(max(waiting, key=lambda kind: _pixels(waiting[kind])))
+            elif sum(_weight(group) for group in waiting.values()) > WAITING_PIXELS:
+                yield waiting.pop(max(waiting, key=lambda kind: _weight(waiting[kind])))
     yield from waiting.values()
 
 
 def _pixels(group: list[Decoded]) -> int:
     return sum(item.pixels for item in group)
+
+
+def _weight(group: list[Decoded]) -> int:
+    return sum(item.weight for item in group)
 
 
 def _halves(group: list[Decoded]) -> list[list[Decoded]]:
@@ -401,14 +464,12 @@ class Scorer:
         pool: Executor | None = None,
         batch_size: int | None = None,
         tell: Tell = lambda line: None,
-        threads: int = 1,
     ) -> None:
         self.metrics = metrics
         self.device = device
         if device.type == "cuda":
             torch.cuda.synchronize(device)  # the weights are there before another stream reads them
         self.columns = [column for metric in metrics for column in metric.columns]
-        self._threads = threads
         self._pool = pool if device.type == "cpu" else None
         self._streams = cycle(_streams(device))
         self._tell = tell
@@ -474,7 +535,7 @@ class Scorer:
         batch = self._batch(group)
         height, width = group[0].size
         parts, reasons = [], []
-        with resources(pool=self._pool, threads=self._threads, piece_values=self._piece_values):
+        with resources(pool=self._pool, piece_values=self._piece_values):
             for metric in self.metrics:
                 if min(height, width) < metric.min_side:
                     reasons.append(f"{metric.name} (needs {metric.min_side}x{metric.min_side})")
@@ -504,7 +565,7 @@ class Scorer:
         )
 
     def _moved(self, side: list[Tensor]) -> Tensor:
-        """The images of one side on the device, (N, 3, H, W) as stored: a byte a value."""
+        """The images of one side on the device, (N, 3, H, W) as stored: mostly a byte a value."""
         if self.device.type != "cuda":
             return torch.stack(side).to(self.device)
         pinned = torch.empty((len(side), *side[0].shape), dtype=side[0].dtype, pin_memory=True)
@@ -537,7 +598,7 @@ def _scored(item: Prediction, columns: list[Column], values: list[float], reason
         error = f"{', '.join(missing)}: the computation overflowed; use --precision exact"
     error = "; ".join(filter(None, (item.error, error)))
     row = _row(item.pair, width=width, height=height, scores=scores, error=error, note=item.note)
-    return replace(row, mistakes=item.mistakes, digests=item.digests)
+    return replace(row, mistakes=item.mistakes, digests=item.digests, sha256=item.sha256)
 
 
 def _row(

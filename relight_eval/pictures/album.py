@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from relight_eval import images
-from relight_eval.engines.local import WAITING_PIXELS, available_cpus
+from relight_eval.decoding import Reading, Readings
+from relight_eval.decoding.reading import MAX_PIXELS
+from relight_eval.engines.local import WAITING_PIXELS, alike, available_cpus, equal
 from relight_eval.errors import ImageError, printable, shown
 from relight_eval.metrics.psnr import psnr
 from relight_eval.results import Results, Row
@@ -22,7 +24,7 @@ SAME_DB = 1e-3  # by which a PSNR may differ between machines
 
 @dataclass
 class SidesOf:
-    """The images of one name, (3, H, W) uint8, as far as they can be read; `reasons` say why others cannot.
+    """The images of one name, (3, H, W) uint8 or float32, as far as they can be read; `reasons` say why others cannot.
 
     Without a prediction there is nothing to look at. `masks` (H, W) bool are by run, like the predictions.
     """
@@ -44,7 +46,7 @@ class Album:
 
     def __init__(self, runs: Mapping[str, Results], workers: int | None) -> None:
         self._rows = {label: {row.name: row for row in results.rows} for label, results in runs.items()}
-        self._alpha = {label: _alpha(results) for label, results in runs.items()}
+        self._readings = {label: Readings.of(results.signature.get("input", "")) for label, results in runs.items()}
         largest = max(((row.width or 1) * (row.height or 1) for run in runs.values() for row in run.rows), default=1)
         at_once = WAITING_PIXELS // (largest * max(1, len(runs)))
         self.ahead = max(1, min(workers or available_cpus(), at_once))  # names to read before they are asked for
@@ -64,50 +66,61 @@ class Album:
 
     def _add(self, found: SidesOf, label: str, row: Row) -> None:
         """Reads the images of a run."""
-        target = images.read(Path(row.target), alpha=self._alpha[label]).pixels
+        readings = self._readings[label]
+        source = _read(row.target, row, readings.target)
+        target = source.pixels
         _check_unchanged(target, row)
-        if found.predictions and not torch.equal(target, found.target):
+        if found.predictions and not equal(target, found.target):
             raise ImageError(f"{shown(Path(row.target))}: not the target that the other runs have.")
-        prediction = self._beside(row.prediction, target, row, label)
-        _check_scored(prediction, target, row)
+        prediction = _beside(row.prediction, target, row, readings.prediction)
+        _check_scored(prediction, source, row)
         mask = None
         if row.mask:
-            mask = images.read_mask(Path(row.mask))
+            mask = images.read_mask(Path(row.mask), _most(row)).inside
             images.check_same_size(mask, target, Path(row.mask), Path(row.target))
-        found.target, found.predictions[label] = target, prediction
+        found.target, found.predictions[label] = target, prediction.pixels
         if mask is not None:
             found.masks[label] = mask
         if row.input and found.input is None:
             try:
-                found.input = self._beside(row.input, target, row, label)
+                found.input = _beside(row.input, target, row, readings.input).pixels
             except ImageError as error:  # which costs no more than the input
                 found.reasons.append(f"the input of {printable(row.name)} is not shown: {error}")
 
-    def _beside(self, path: str, target: Tensor, row: Row, label: str) -> Tensor:
-        """An image that has the size of the target."""
-        pixels = images.read(Path(path), alpha=self._alpha[label]).pixels
-        images.check_same_size(pixels, target, Path(path), Path(row.target))
-        return pixels
+
+def _read(path: str, row: Row, reading: Reading) -> images.Image:
+    return images.read(Path(path), replace(reading, max_pixels=_most(row)))
 
 
-def _alpha(results: Results) -> images.Alpha:
-    """How transparency was read when these were scored, as the signature says it."""
-    for alpha in ("drop", "black", "white"):
-        if f"alpha={alpha}" in results.signature.get("input", "").split(","):
-            return alpha
-    return "refuse"
+def _most(row: Row) -> int:
+    """The limit of pixels: the size that was scored was within the one of that run."""
+    return max(MAX_PIXELS, (row.width or 0) * (row.height or 0))
 
 
-def _check_scored(prediction: Tensor, target: Tensor, row: Row) -> None:
-    """Raises ImageError when these are not the pixels that were scored, as far as a PSNR of the whole images tells."""
-    if "psnr" not in row.scores or row.mask:
+def _beside(path: str, target: Tensor, row: Row, reading: Reading) -> images.Image:
+    """An image that has the size of the target."""
+    found = _read(path, row, reading)
+    images.check_same_size(found.pixels, target, Path(path), Path(row.target))
+    return found
+
+
+def _check_scored(prediction: images.Image, target: images.Image, row: Row) -> None:
+    """Raises ImageError when these are not the images that were scored: other files, and with a PSNR another one.
+
+    Results of old versions do not say which files they were; of files that differ, the PSNR tells whether pixels do.
+    """
+    known = {side: row.sha256.get(side) for side in ("prediction", "target")}
+    if known == {"prediction": prediction.sha256, "target": target.sha256}:
         return
-    then, now = row.scores["psnr"], psnr(prediction[None], target[None]).item()
-    if then != now and not abs(then - now) <= SAME_DB:
-        path = shown(Path(row.prediction))
-        raise ImageError(
-            f"{path} or its target is not what was scored (psnr {now:.4f}, then {then:.4f}); score it again."
-        )
+    path = shown(Path(row.prediction))
+    if "psnr" in row.scores and not row.mask:
+        then, now = row.scores["psnr"], psnr(*(side[None] for side in alike(prediction.pixels, target.pixels))).item()
+        if then != now and not abs(then - now) <= SAME_DB:
+            raise ImageError(
+                f"{path} or its target is not what was scored (psnr {now:.4f}, then {then:.4f}); score it again."
+            )
+    elif any(known.values()):
+        raise ImageError(f"{path} or its target is not the file that was scored; score it again.")
 
 
 def _check_unchanged(target: Tensor, row: Row) -> None:

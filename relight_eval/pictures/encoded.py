@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 import PIL.Image
+import torch
 from PIL.Image import Resampling
 from torch import Tensor
 
@@ -29,7 +30,9 @@ def fitted(size: Size, most: Size) -> Size:
 
 
 def picture_file(pixels: Tensor, size: Size, *, quality: int = 90) -> bytes:
-    """(3, H, W) as WebP of this size."""
+    """(3, H, W), levels of 255 or [0, 1], as WebP of this size."""
+    if pixels.is_floating_point():
+        pixels = (pixels * 255).round().to(torch.uint8)
     picture = PIL.Image.fromarray(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()))
     small = picture.resize((size[1], size[0]), Resampling.LANCZOS, reducing_gap=3.0)
     return _encoded(small, "WEBP", quality=quality, method=4)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from relight_eval import columns
-from relight_eval.engines.local import is_out_of_memory
+from relight_eval.engines.local import alike, is_out_of_memory
 from relight_eval.errors import printable
 from relight_eval.metrics import Batch, Metric
 from relight_eval.metrics.masks import inside
@@ -44,7 +44,7 @@ class Errors:
         NaN where there is no value: beyond the first and last place, and outside of the mask (H, W).
         """
         height, width = target.shape[-2:]
-        batch = Batch(prediction[None].to(self.device), target[None].to(self.device))
+        batch = Batch(*(side[None].to(self.device) for side in alike(prediction, target)))
         seen: set[str] = set()
         for metric in self._metrics:
             if metric.maps is None or min(height, width) < metric.min_side:

@@ -21,6 +21,7 @@ from relight_eval.pictures.errors import Errors, all_errors, half_of
 from relight_eval.pictures.scales import Half, Spread
 from relight_eval.pictures.threads import Once, Progress, Tell, ahead, report, threads
 from relight_eval.results import Results
+from relight_eval.text import visible
 
 LONGEST_PART = 180  # bytes of a folder's name; file systems take 255
 
@@ -81,7 +82,7 @@ def _write_png(path: Path, half: Half, high: float) -> Path:
 def _write(path: Path, data: bytes) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data)
+        write_whole(path, data, lasting=False)  # there are thousands, and they can be made again
     except OSError as error:
         raise ReportError(f"cannot write {shown(path)}: {error.strerror or error}") from error
     return path
@@ -100,7 +101,7 @@ def _places(names: Iterable[str]) -> dict[str, str]:
 def _part(part: str) -> str:
     """One folder of a name: without what Windows refuses, what leads elsewhere, what is too long, and the suffixes of
     the files that are written here."""
-    text = re.sub(r'[<>:"\\|?*\x00-\x1f\x7f\ud800-\udfff]', "_", part)
+    text = re.sub(r'[<>:"\\|?*\ufffd]', "_", visible(part))
     text = re.sub(r"\.(png|json)$", r"_\1", text, flags=re.IGNORECASE)
     if re.match(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", text, re.IGNORECASE):
         text = f"_{text}"

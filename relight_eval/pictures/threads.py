@@ -41,7 +41,7 @@ def threads(workers: int | None, device: torch.device) -> Iterator[Executor]:
     count = workers or available_cpus()
     with OneTorchThreadEach(), ThreadPoolExecutor(count, "relight-eval", initializer=begin_thread) as pool:
         try:
-            with resources(pool=pool if device.type == "cpu" else None, threads=count):
+            with resources(pool=pool if device.type == "cpu" else None):
                 yield pool
         finally:
             pool.shutdown(wait=False, cancel_futures=True)  # what was begun ahead is not waited for

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from relight_eval.decoding import Reading, Readings
 from relight_eval.engines import ENGINES, FLOORS, Engine, Options, local
 from relight_eval.metrics import METRICS, Settings, build, pieces
 from relight_eval.pairs import Pair, find
@@ -249,8 +250,13 @@ class TestEngine:
         write(tmp_path / "target" / "a.png", picture(1))
         pairs = find(tmp_path / "prediction", tmp_path / "target").pairs
         assert rows(engine, pairs, settings)["a"].status == "error"
-        assert rows(engine, pairs, settings, alpha="drop")["a"].scores["charbonnier"] == pytest.approx(1e-3)
-        assert rows(engine, pairs, settings, alpha="black")["a"].scores["charbonnier"] > 0.1
+        assert rows(engine, pairs, settings, readings=Readings.of_all(Reading(alpha="drop")))["a"].scores[
+            "charbonnier"
+        ] == pytest.approx(1e-3)
+        assert (
+            rows(engine, pairs, settings, readings=Readings.of_all(Reading(alpha="black")))["a"].scores["charbonnier"]
+            > 0.1
+        )
 
     @pytest.mark.parametrize("batch_size", [1, 4, None], ids=["one", "four", "auto"])
     @pytest.mark.parametrize("runs", [2, 4])

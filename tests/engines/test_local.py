@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from relight_eval import images
+from relight_eval.decoding import AS_STORED, Reading
 from relight_eval.engines import FLOORS, local
 from relight_eval.errors import UsageError
 from relight_eval.metrics import Batch, Metric, Settings, pieces
@@ -329,7 +330,7 @@ class TestDecodingAhead:
 
             pool.submit = counting  # type: ignore[method-assign,assignment]
             for pair, item in zip(
-                pairs, local.decode_ahead(pairs, pool, "refuse", ahead=ahead), strict=True
+                pairs, local.decode_ahead(pairs, pool, AS_STORED, ahead=ahead), strict=True
             ):  # each once, in order
                 assert isinstance(item, local.Decoded)
                 assert item.predictions[0].pair is pair
@@ -370,16 +371,16 @@ class TestDecodingRuns:
         """The files that were read, by the name of their folder."""
         read, found = images.read, []
 
-        def watched(path: Path, *, alpha: images.Alpha) -> images.Image:
+        def watched(path: Path, reading: Reading) -> images.Image:
             found.append(f"{path.parent.name}/{path.stem}")
-            return read(path, alpha=alpha)
+            return read(path, reading)
 
         monkeypatch.setattr(images, "read", watched)
         return found
 
     def decoded(self, pairs: Sequence[Pair], ahead: int = 4) -> list[local.Decoded | Row]:
         with ThreadPoolExecutor(1) as pool:
-            return list(local.decode_ahead(pairs, pool, "refuse", ahead=ahead))
+            return list(local.decode_ahead(pairs, pool, AS_STORED, ahead=ahead))
 
     def test_every_file_is_read_once(self, tmp_path: Path, read: list[str]) -> None:
         pairs = runs_of(tmp_path, 3, count=3)
@@ -416,7 +417,7 @@ class TestDecodingRuns:
     ) -> None:
         monkeypatch.setattr(local, "WAITING_PIXELS", 6 * 40 * 48)
         with ThreadPoolExecutor(1) as pool:
-            work = local.decode_ahead(runs_of(tmp_path, 3, count=9), pool, "refuse", ahead=4)
+            work = local.decode_ahead(runs_of(tmp_path, 3, count=9), pool, AS_STORED, ahead=4)
             for _ in range(3):
                 next(work)
             pool.submit(int).result()  # what was submitted before is done
@@ -476,21 +477,6 @@ class TestTorchThreads:
         assert len(list(self.run(tmp_path, monkeypatch, fake(score)))) == 5
         assert seen == {1}
         assert gradients == {False}
-
-    def test_the_workers_of_the_run_for_what_cannot_be_cut(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        seen: list[int] = []
-
-        def score(batch: Batch) -> torch.Tensor:
-            for values in (2**20, 2**20 - 1):  # a team is not worth it for little
-                with pieces.torch_threads(values):
-                    seen.append(torch.get_num_threads())
-            seen.append(torch.get_num_threads())
-            return means(batch)
-
-        list(self.run(tmp_path, monkeypatch, fake(score)))
-        assert seen == [3, 1, 1] * 5
 
     def test_as_before_when_it_is_done(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         list(self.run(tmp_path, monkeypatch, fake(means)))
@@ -638,9 +624,9 @@ def test_target_input_and_mask_are_read_once_for_all_runs_and_floors(
     for name in ("read", "read_mask"):
         before = getattr(images, name)
 
-        def spy(path: Path, _before: Any = before, **words: Any) -> Any:
+        def spy(path: Path, *words: Any, _before: Any = before) -> Any:
             seen[str(path.relative_to(tmp_path))] += 1
-            return _before(path, **words)
+            return _before(path, *words)
 
         monkeypatch.setattr(images, name, spy)
     list(local.score(pairs, ["psnr"], Settings(), local.Options("cpu")))
