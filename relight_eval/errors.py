@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from relight_eval.text import visible
+
 
 class RelightEvalError(Exception):
     """Something that the user can mend; `str(error)` is the whole message."""
@@ -62,5 +64,5 @@ def printable(text: str) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as a message names it."""
-    return printable(path.as_posix())
+    """A path as a message names it, on one line of any terminal."""
+    return visible(printable(path.as_posix()))

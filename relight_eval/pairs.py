@@ -11,19 +11,31 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from relight_eval.errors import PairingError, printable, shown
 
-# Those of the second line cannot be read yet: they are paired all the same, so that they become rows with a reason.
-# .npy is no image: VIDIT keeps pickled depth maps beside the images, under the same names.
+# Those of the last line cannot be read yet: they are paired all the same, so that they become rows with a reason.
 IMAGE_SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"),
-    *(".exr", ".hdr", ".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".ppm", ".pgm", ".pnm", ".tga"),
+    *(".exr", ".hdr", ".npy"),
+    *(".avif", ".heic", ".heif", ".jp2", ".j2k", ".jxl", ".ppm", ".pgm", ".pnm", ".tga"),
 )
+# An array is an image only where no other image of the folder has its name: VIDIT keeps depth maps beside the images.
+ARRAY_SUFFIX = ".npy"
+
+MOST_VISITS = 10_000  # of one folder under different names, by links
+COMMON_WORDS = 4  # of those at an end of the names, how many a hint looks at
+
+DIGITS = re.compile("[0-9]+")
+FIRST_WORD = re.compile(r"(?<![^/])[^/_\-. ]+[_\-. ]+(?=[^/]+$)")  # `gt_` of gt_image_0000
+LAST_WORD = re.compile(r"(?<=[^/])[_\-. ]+[^/_\-. ]+$")  # `_pred` of 001_pred
 
 Side = Literal["prediction", "target"]
 
@@ -56,9 +68,9 @@ class Unpaired:
 class Pairing:
     """What was found in the two folders, everything in natural order of the names.
 
-    `ignored` counts what was passed over in both folders together: files that are no images by suffix and
-    everything hidden (a hidden folder counts once, it is not entered). Files that `--glob` left out are not
-    in it.
+    `ignored` counts what was passed over in both folders together: files that are no images by suffix, arrays
+    beside an image of their name, and everything hidden (a hidden folder counts once, it is not entered). Files
+    that `--glob` left out are not in it.
     """
 
     prediction: Path
@@ -139,17 +151,19 @@ def unpaired_message(pairing: Pairing) -> str:
     return "; ".join(found)
 
 
-def natural_key(name: str) -> tuple[object, ...]:
+def natural_key(name: str) -> tuple[str, str]:
     """Sort key under which `img2` comes before `img10` and the files of a folder stay together.
 
     Upper and lower case sort alike. The order is total: only equal names have equal keys.
     """
-    return (tuple(_natural(part) for part in name.split("/")), name)
+    # One text, as texts are compared fastest: what ends a folder's name is less than what begins a number, and that
+    # is less than any letter. A number begins with how many digits it has.
+    return (DIGITS.sub(_number_key, name.casefold().replace("/", "\0")), name)
 
 
-def _natural(part: str) -> tuple[object, ...]:
-    pieces = re.split(r"([0-9]+)", part.casefold())  # text, digits, text, ...: like is compared with like
-    return tuple((len(piece.lstrip("0")), piece.lstrip("0")) if i % 2 else piece for i, piece in enumerate(pieces))
+def _number_key(digits: re.Match[str]) -> str:
+    number = digits[0].lstrip("0")
+    return f"\1{chr(min(len(number), 0xFFFF))}{number}"
 
 
 def _paired(prediction: _Folder, target: _Folder) -> Pairing:
@@ -174,11 +188,12 @@ def _paired(prediction: _Folder, target: _Folder) -> Pairing:
 
 def _folder(path: Path, glob: str | None) -> _Folder:
     files: dict[str, Path] = {}
+    arrays: dict[str, Path] = {}
     twins: list[tuple[Path, Path]] = []  # two files with one name
     images = ignored = 0
     example = ""
-    for relative in _walk(path, "", ()):
-        name = relative and _image_name(relative)
+    for relative in _walk(path):
+        name, suffix = _image_name(relative)
         if not name:
             ignored += 1
             continue
@@ -186,42 +201,59 @@ def _folder(path: Path, glob: str | None) -> _Folder:
         example = min(example or relative, relative)
         if glob is not None and not fnmatch.fnmatchcase(relative, glob):
             continue
-        if name in files:
-            twins.append((files[name], path / relative))
-        files[name] = path / relative
+        alike = arrays if suffix == ARRAY_SUFFIX else files
+        if name in alike:
+            twins.append((alike[name], path / relative))
+        alike[name] = path / relative
     if twins:
         raise PairingError(_twins_message(path, twins))
-    folder = _Folder(path, files, images, ignored, printable(example))
-    if not files:
+    ignored += len(arrays.keys() & files.keys())
+    folder = _Folder(path, arrays | files, images, ignored, printable(example))
+    if not folder.files:
         raise PairingError(_no_image_message(folder, glob))
     return folder
 
 
-def _walk(root: Path, below: str, ancestors: tuple[tuple[int, int], ...]) -> Iterator[str]:
-    """Relative POSIX path of every file under `root / below`; "" stands for something hidden.
+def _walk(root: Path) -> Iterator[str]:
+    """Relative POSIX path of every file under `root`; "" stands for something hidden.
 
     Links to folders are followed, except to a folder that the path has already come through: two names of
     one folder are both walked, and a loop ends.
     """
-    folder = root / below
-    try:
-        status = folder.stat()
+    waiting: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ())]
+    visits: Counter[tuple[int, int]] = Counter()
+    while waiting:
+        below, ancestors = waiting.pop()
+        folder = root / below
+        with _readable(folder):
+            status = folder.stat()
         here = (status.st_dev, status.st_ino)
         if here in ancestors:
-            return
-        with os.scandir(folder) as scan:
+            continue
+        visits[here] += 1
+        if visits[here] > MOST_VISITS:  # folders full of links to each other, which no walk would come to an end of
+            raise PairingError(f"{shown(folder)}: links lead to this folder in more than {MOST_VISITS} ways.")
+        with _readable(folder), os.scandir(folder) as scan:
             entries = sorted(scan, key=lambda entry: entry.name)
+        folders = []
+        for entry in entries:
+            relative = f"{below}/{entry.name}" if below else entry.name
+            if entry.name.startswith("."):
+                yield ""
+            elif _is_folder(entry):
+                folders.append((relative, (*ancestors, here)))
+            else:  # a broken link too: its row will say so
+                yield relative
+        waiting += reversed(folders)
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         # Leaving the folder out would leave its images out of the mean.
         raise PairingError(f"{shown(folder)}: the folder cannot be read ({error.strerror}).") from error
-    for entry in entries:
-        relative = f"{below}/{entry.name}" if below else entry.name
-        if entry.name.startswith("."):
-            yield ""
-        elif _is_folder(entry):
-            yield from _walk(root, relative, (*ancestors, here))
-        else:  # a broken link too: its row will say so
-            yield relative
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -231,10 +263,11 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _image_name(relative: str) -> str:
-    """The name that a file is paired by; empty when it is no image by its suffix."""
-    stem, _, suffix = relative.rpartition(".")
-    return printable(stem) if f".{suffix.lower()}" in IMAGE_SUFFIXES else ""
+def _image_name(relative: str) -> tuple[str, str]:
+    """The name that a file is paired by, and its suffix in lower case; both empty when it is no image by its suffix."""
+    stem, dot, suffix = relative.rpartition(".")
+    suffix = dot + suffix.lower()
+    return (printable(stem), suffix) if suffix in IMAGE_SUFFIXES else ("", "")
 
 
 def _is_file(path: Path) -> bool:
@@ -300,12 +333,44 @@ def _hint(prediction: _Folder, target: _Folder) -> str:
     ours, theirs = set(prediction.files), set(target.files)
     if {name.casefold() for name in ours} & {name.casefold() for name in theirs}:
         return " They differ in upper and lower case: rename one side."
+    if {unicodedata.normalize("NFC", name) for name in ours} & {unicodedata.normalize("NFC", name) for name in theirs}:
+        return " They look alike, but their accents are written in two ways (Unicode NFC and NFD): rename one side."
     for folder, other in ((prediction, target), (target, prediction)):
         if level := _level_more(folder, other):
             return f" {folder} has a folder level more: {folder}/{level} would fit in its place."
+    if words := _words_more(ours, theirs):
+        return words
     if {name.rpartition("/")[2] for name in ours} & {name.rpartition("/")[2] for name in theirs}:
         return " Some file names agree, but not the folders they are in."
     return ""
+
+
+def _words_more(ours: Collection[str], theirs: Collection[str]) -> str:
+    """What to rename where names agree but for a word at an end, as `001_pred` and `001_gt` do; else empty."""
+    best: tuple[int, str] = (0, "")
+    for word, mine in _without_words(ours).items():
+        for other, others in _without_words(theirs).items():
+            if both := mine.keys() & others.keys():
+                example = min(both, key=natural_key)
+                words = " and ".join(f'"{word}"' for word in (word, other) if word)
+                said = f" They agree without {words}: rename one side, such as {mine[example]} to {others[example]}."
+                best = max(best, (len(both), said), key=lambda found: found[0])
+    return best[1]
+
+
+def _without_words(names: Collection[str]) -> dict[str, dict[str, str]]:
+    """For none, and for the commonest words at an end of the file names: names without it -> names with it.
+
+    Numbers are no such words: they tell images apart.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name in names:
+        for end in (FIRST_WORD, LAST_WORD):
+            word = end.search(name)
+            if word and not word[0].strip("_-. ").isdecimal():
+                found.setdefault(word[0], {})[name[: word.start()] + name[word.end() :]] = name
+    common = sorted(found, key=lambda word: len(found[word]), reverse=True)[:COMMON_WORDS]
+    return {"": {name: name for name in names}, **{word: found[word] for word in common}}
 
 
 def _level_more(folder: _Folder, other: _Folder) -> str:

@@ -42,5 +42,11 @@ def some(names: Sequence[str], most: int | None = LISTED) -> str:
 
 
 def visible(text: str) -> str:
-    """The text with control codes and bytes that are not text made visible: file names can hold anything."""
+    """The text with all that is not to be seen made visible: file names can hold anything.
+
+    That is control codes, line ends, what turns the order of letters around, what has no width, and bytes that are no
+    text.
+    """
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

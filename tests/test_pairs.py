@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from relight_eval import pairs
 from relight_eval.errors import PairingError
 from relight_eval.pairs import (
     IMAGE_SUFFIXES,
@@ -57,7 +58,7 @@ def names(pairing: Pairing) -> list[str]:
         pytest.param("a.b.png", "a.b.jpg", "a.b", id="only-the-last-suffix"),
         pytest.param("v1.0/a.png", "v1.0/a.png", "v1.0/a", id="dot-in-a-folder-name"),
         pytest.param("Image049_4500_E.png", "Image049_4500_E.png", "Image049_4500_E", id="vidit"),
-        pytest.param("dir_0_mip2.exr", "dir_0_mip2.jpg", "dir_0_mip2", id="exr-becomes-a-row"),
+        pytest.param("dir_0_mip2.exr", "dir_0_mip2.jpg", "dir_0_mip2", id="exr-and-jpeg"),
         pytest.param("schöne küche/é 1.png", "schöne küche/é 1.png", "schöne küche/é 1", id="unicode"),
         pytest.param("a.png/b.png", "a.png/b.png", "a.png/b", id="folder-named-like-an-image"),
     ],
@@ -125,10 +126,10 @@ def test_swapped_folders_give_the_same_names(out: Path, gt: Path) -> None:
 
 
 def test_hidden_and_other_files_are_ignored_and_counted(out: Path, gt: Path) -> None:
-    others = ["a.npy", "notes.txt", "Thumbs.db", "no_suffix", "b.png.bak"]  # 5 with other suffixes
+    others = ["a.npz", "notes.txt", "Thumbs.db", "no_suffix", "b.png.bak"]  # 5 with other suffixes
     hidden = ["._a.png", ".png", ".cache/x.png", ".cache/y.png"]  # 2 files and one folder
     fill(out, "a.png", *others, *hidden)
-    fill(gt, "a.png", "a.npy")
+    fill(gt, "a.png", "a.npz")
     pairing = find(out, gt)
     assert names(pairing) == ["a"]
     assert pairing.unpaired == ()
@@ -139,7 +140,28 @@ def test_depth_map_beside_an_image_is_no_second_image(out: Path, gt: Path) -> No
     """VIDIT keeps pickled depth `Pair011.npy` beside `Pair011.png`."""
     fill(out, "Pair011.png", "Pair011.npy")
     fill(gt, "Pair011.png")
-    assert find(out, gt).pairs == (Pair("Pair011", out / "Pair011.png", gt / "Pair011.png"),)
+    pairing = find(out, gt)
+    assert pairing.pairs == (Pair("Pair011", out / "Pair011.png", gt / "Pair011.png"),)
+    assert pairing.ignored == 1
+
+
+def test_an_array_without_an_image_of_its_name_is_an_image(out: Path, gt: Path) -> None:
+    fill(out, "a.npy", "b.npy", "b.png", "deep/b.NPY")
+    fill(gt, "a.exr", "b.npy", "deep/b.png")
+    pairing = find(out, gt)
+    assert pairing.pairs == (
+        Pair("a", out / "a.npy", gt / "a.exr"),
+        Pair("b", out / "b.png", gt / "b.npy"),
+        Pair("deep/b", out / "deep/b.NPY", gt / "deep/b.png"),
+    )
+    assert pairing.ignored == 1
+
+
+def test_glob_chooses_the_arrays_beside_images(out: Path, gt: Path) -> None:
+    for folder in (out, gt):
+        fill(folder, "a.npy", "a.png")
+    pairing = find(out, gt, glob="*.npy")
+    assert pairing == Pairing(out, gt, (Pair("a", out / "a.npy", gt / "a.npy"),))
 
 
 def test_a_folder_against_itself(gt: Path) -> None:
@@ -189,6 +211,33 @@ def test_link_loops_end(out: Path, gt: Path) -> None:
     pairing = find(out, gt)
     assert names(pairing) == ["a", "sub/b"]
     assert pairing.unpaired == ()
+
+
+def test_links_that_lead_everywhere_are_refused_soon(out: Path, gt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fifteen folders with links to each other: 15! ways through them."""
+    monkeypatch.setattr(pairs, "MOST_VISITS", 50)
+    fill(out, "a.png")
+    fill(gt, "a.png")
+    for i in range(15):
+        (out / f"f{i}").mkdir()
+        for j in range(15):
+            (out / f"f{i}" / f"f{j}").symlink_to(out / f"f{j}")
+    with pytest.raises(PairingError, match=r"links lead to this folder in more than 50 ways\.$"):
+        find(out, gt)
+
+
+def test_folders_deeper_than_python_recurses(out: Path) -> None:
+    out.mkdir()
+    folders = [os.path.join(out, *"d" * depth) for depth in range(1, 1201)]
+    for folder in folders:
+        os.mkdir(folder)
+    file = Path(folders[-1], "a.png")
+    file.touch()
+    (pair,) = find(out, out).pairs
+    assert pair.prediction == file
+    file.unlink()
+    for folder in reversed(folders):  # pytest's own cleaning recurses
+        os.rmdir(folder)
 
 
 def test_broken_link_becomes_a_row(out: Path, gt: Path) -> None:
@@ -315,7 +364,7 @@ def test_relative_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ("files", "message"),
     [
         pytest.param([], r"out: no image, the folder is empty\. Images are files that end in \.png", id="empty"),
-        pytest.param(["a.npy", "b/c.txt"], r"out: no image among its 2 files\. Images are", id="other-files"),
+        pytest.param(["a.npz", "b/c.txt"], r"out: no image among its 2 files\. Images are", id="other-files"),
     ],
 )
 def test_folder_without_images(out: Path, gt: Path, files: list[str], message: str) -> None:
@@ -349,6 +398,26 @@ def test_folder_without_images(out: Path, gt: Path, files: list[str], message: s
             id="folder-levels-in-target",
         ),
         pytest.param(["k1/a.png"], ["k2/a.png"], r"Some file names agree, but not the folders", id="other-folders"),
+        pytest.param(
+            ["k/001_pred.png", "k/002_pred.png", "k/002_input.png"],
+            ["k/001_gt.png", "k/002_gt.png"],
+            r'They agree without "_pred" and "_gt": rename one side, such as k/001_pred to k/001_gt\.$',
+            id="last-words",
+        ),
+        pytest.param(
+            ["cup/pr_image_0000.png", "cup/pr_image_0001.png"],
+            ["cup/gt_image_0000.png", "cup/gt_image_0001.png"],
+            r'without "pr_" and "gt_": rename one side, such as cup/pr_image_0000 to cup/gt_image_0000\.$',
+            id="objects-with-lighting",
+        ),
+        pytest.param(
+            ["a 1-relit.png"],
+            ["a 1.png"],
+            r'agree without "-relit": rename one side, such as a 1-relit to',
+            id="one-word",
+        ),
+        pytest.param(["img_1.png", "img_2.png"], ["img_3.png"], r"without suffix\.$", id="numbers-are-no-words"),
+        pytest.param(["caf\u00e9.png"], ["cafe\u0301.png"], r"accents are written in two ways", id="normalisation"),
     ],
 )
 def test_no_name_in_common(out: Path, gt: Path, ours: list[str], theirs: list[str], message: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from relight_eval.columns import known
 from relight_eval.errors import ReportError, ResultsError, shown
-from relight_eval.files import write_whole
+from relight_eval.files import is_place, write_whole
 from relight_eval.reports import csv, json, junit, markdown
 from relight_eval.results import Column, Results
 
@@ -33,7 +33,7 @@ def require_writable(path: Path) -> None:
         raise ReportError(f"{path} is a folder; name a file to write")
     if not path.parent.is_dir():
         raise ReportError(f"cannot write {path}: there is no folder {path.parent}; make it first")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    if not os.access(Path(os.path.realpath(path)).parent if is_place(path) else path, os.W_OK):
         raise ReportError(f"cannot write {path}: permission denied")
 
 

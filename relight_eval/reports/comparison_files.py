@@ -12,7 +12,7 @@ from relight_eval.comparison import Comparison, improvement, trends, words
 from relight_eval.findings import counts
 from relight_eval.reports import markdown as marked
 from relight_eval.reports.comparison import change_cells, legend, moved, partly, signed
-from relight_eval.reports.csv import Lines
+from relight_eval.reports.csv import Lines, inert
 from relight_eval.reports.json import dumped, finite
 from relight_eval.results import FORMAT, Column
 from relight_eval.text import counted, number, some
@@ -32,7 +32,7 @@ def csv(comparison: Comparison) -> str:
             after = comparison.runs[label].values(column.name)
             for image, change in comparison.per_image(label, column).items():
                 scores = (before[column.name][image], after[image], change)
-                table.writerow((image, label, column.name, *scores, _outcome(comparison, column, change)))
+                table.writerow((inert(image), inert(label), column.name, *scores, _outcome(comparison, column, change)))
     return file.getvalue()
 
 

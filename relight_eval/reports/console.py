@@ -22,7 +22,7 @@ from relight_eval.reports.verdicts import LABELS, blamed, lines
 from relight_eval.results import Column, Results
 from relight_eval.skill import Worth, sentence, worths
 from relight_eval.statistics import FEWEST, Summary
-from relight_eval.text import counted, number, visible
+from relight_eval.text import counted, number, some, visible
 
 DIRECTIONS = "↑ higher is better  ↓ lower is better"
 NEAREST = "→ the nearer to the value of identical images, the better"
@@ -109,13 +109,18 @@ def _listed_errors(results: Results, most: int | None) -> Group:
 
 
 def _listed(title: str, style: str, texts: Mapping[str, str], most: int | None) -> Group:
-    """What is to be said of some images, by name."""
+    """What is to be said of some images, by name; of several the same in one row, unless all are listed."""
     table = plain_table()
     table.add_column("image", overflow="fold", max_width=24)
     table.add_column("what", overflow="fold")
-    for name, text in islice(texts.items(), most):
-        table.add_row(Text(visible(name)), Text(visible(text)))
-    return titled(f"{len(texts)} {title}", table, 0 if most is None else max(0, len(texts) - most), style=style)
+    alike: dict[str, list[str]] = {}
+    for name, text in texts.items():
+        alike.setdefault(text if most is not None else f"{name}\0{text}", []).append(name)
+    shown = list(islice(alike.values(), most))
+    for names in shown:
+        table.add_row(Text(visible(some(names, 2))), Text(visible(texts[names[0]])))
+    more = len(texts) - sum(map(len, shown))
+    return titled(f"{len(texts)} {title}", table, more, style=style)
 
 
 def _scores(results: Results, *, every: bool) -> Group:

@@ -1,10 +1,15 @@
-"""The table as CSV, and back; scores read back to the same float, `inf` for an infinite PSNR."""
+"""The table as CSV, and back; scores read back to the same float, `inf` for an infinite PSNR.
+
+A spreadsheet takes a text such as `=1+1` for a formula, and runs it. Such a text gets a `'` before it, which
+`parse` takes away again.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import math
+import re
 from typing import get_args
 
 from relight_eval.columns import known
@@ -13,12 +18,33 @@ from relight_eval.results import Results, Row, Status
 
 HEAD = ("image", "prediction", "target", "width", "height")
 TAIL = ("status", "error")
+TEXTS = ("image", "prediction", "target", "error")
+
+# What begins a formula, also full-width, and also where it has its `'` already: so that one is always to be taken away.
+FORMULA = r"'*[^\S\t\r\n]*[=+\-@＝＋－＠]"
+# A spreadsheet may take more than a comma for the end of a cell: what follows `;` or a tab begins a cell, too.
+CELL = r"(?:\A|(?<=[;\t\r\n]))"
+ACTIVE = re.compile(rf"{CELL}(?={FORMULA})|\A(?='*[\t\r\n])")
+GUARDED = re.compile(rf"{CELL}'(?={FORMULA})|\A'(?='*[\t\r\n])")
 
 
 def render(results: Results) -> str:
     lines = Lines()
-    results.to_frame().to_csv(lines, index=False, lineterminator="\r\n")
+    table = results.to_frame()
+    for name in TEXTS:
+        table[name] = [inert(text) for text in table[name]]
+    table.to_csv(lines, index=False, lineterminator="\r\n")
     return lines.getvalue()
+
+
+def inert(text: str) -> str:
+    """The text as a cell that no spreadsheet runs."""
+    return ACTIVE.sub("'", text)
+
+
+def _as_it_was(cell: str) -> str:
+    """What `inert` made this cell of."""
+    return GUARDED.sub("", cell)
 
 
 class Lines(io.StringIO):
@@ -75,14 +101,14 @@ def _row(head: list[str], line: list[str], names: list[str]) -> Row:
     if scores and status.startswith("missing_"):
         raise ValueError(f"has scores, but status {status}")
     return Row(
-        name=cells["image"],
-        prediction=cells["prediction"],
-        target=cells["target"],
+        name=_as_it_was(cells["image"]),
+        prediction=_as_it_was(cells["prediction"]),
+        target=_as_it_was(cells["target"]),
         width=_pixels("width", cells["width"]),
         height=_pixels("height", cells["height"]),
         scores=scores,
         status=status,  # type: ignore[arg-type]
-        error=cells["error"],
+        error=_as_it_was(cells["error"]),
     )
 
 

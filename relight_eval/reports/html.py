@@ -29,7 +29,7 @@ from relight_eval.reports.comparison import change_cells, group_changes, legend,
 from relight_eval.reports.console import order, worst_first
 from relight_eval.reports.page import data
 from relight_eval.reports.page.data import plain
-from relight_eval.reports.verdicts import LABELS, blamed
+from relight_eval.reports.verdicts import LABELS, blamed, paired
 from relight_eval.results import Column, Results, Verdict
 from relight_eval.skill import Worth, worths
 from relight_eval.statistics import Summary
@@ -170,12 +170,14 @@ def _outcome(verdicts: Iterable[Verdict]) -> str:
 def _headline(results: Results) -> str:
     """`2 of 5 rules failed, 8 pairs`: what the tab of the browser says."""
     outcomes = Counter(verdict.outcome for verdict in results.verdicts)
-    paired = counted(len(results.rows) - len(results.unpaired), "pair")
+    pairs = paired(results)
     if outcomes["fail"]:
-        return f"{outcomes['fail']} of {counted(len(results.verdicts), 'rule')} failed, {paired}"
+        return f"{outcomes['fail']} of {counted(len(results.verdicts), 'rule')} failed, {pairs}"
+    if results.unfinished:
+        return pairs
     if outcomes["warn"]:
-        return f"passed with {counted(outcomes['warn'], 'warning')}, {paired}"
-    return f"passed {counted(outcomes['pass'], 'rule')}, {paired}" if results.verdicts else paired
+        return f"passed with {counted(outcomes['warn'], 'warning')}, {pairs}"
+    return f"passed {counted(outcomes['pass'], 'rule')}, {pairs}" if results.verdicts else pairs
 
 
 def _verdict(verdict: Verdict, results: Results) -> dict[str, Any]:

@@ -36,6 +36,7 @@ def render(results: Results) -> str:
         "seed": results.seed,
         "group": results.grouping.pattern if results.grouping else None,
         **({"thresholds": dict(results.thresholds)} if results.thresholds else {}),
+        **({"unfinished": results.unfinished} if results.unfinished else {}),
         "warnings": list(results.warnings),
         "columns": [_column(column) for column in results.columns],
         "aggregate": {column.name: _aggregate(results, column.name) for column in results.columns},
@@ -82,7 +83,7 @@ def _groups(results: Results, grouping: Grouping) -> dict[str, Any]:
 def _pair(row: Row, found: tuple[Finding, ...] | None) -> dict[str, Any]:
     """A pair; what not every run has is left out where it is empty."""
     beside: dict[str, Any] = {"input": row.input, "mask": row.mask, "note": row.note, "mistakes": list(row.mistakes)}
-    beside["digests"] = dict(row.digests)
+    beside |= {"digests": dict(row.digests), "sha256": dict(row.sha256)}
     if found is not None:
         beside["findings"] = [asdict(finding) for finding in found]
     reasons = {name: _reason(value) for name, value in row.scores.items() if finite(value) is None}
@@ -293,8 +294,11 @@ def _read_pair(part: _Part, columns: set[str]) -> Row:
         },
         status=status,  # type: ignore[arg-type]
         error=part.text("error"),
-        **{key: part.text(key) for key in ("note", "input", "mask") if key in part.values},
+        note=part.text("note") if "note" in part.values else "",
+        input=part.text("input") if "input" in part.values else "",
+        mask=part.text("mask") if "mask" in part.values else "",
         digests=part.texts("digests") if "digests" in part.values else {},
+        sha256=part.texts("sha256") if "sha256" in part.values else {},
         mistakes=part.list_of_texts("mistakes") if "mistakes" in part.values else (),
         floors=_read_floors(part, columns) if "floors" in part.values else {},
     )

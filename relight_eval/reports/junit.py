@@ -16,13 +16,12 @@ from xml.etree import ElementTree as ET
 from relight_eval.reports.verdicts import told
 from relight_eval.results import Results, Verdict
 from relight_eval.rules import OPPOSITE
-from relight_eval.text import agreeing, exact
+from relight_eval.text import agreeing, exact, visible
 
 LARGEST = 25_000_000  # bytes, of all test cases together
 INDENT = 12  # bytes, of one of them
 
-# What XML 1.0 cannot hold, not even escaped.
-FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+SEEN = re.compile(r"[^\t\n]+")  # what must be visible; XML 1.0 cannot hold the rest of it, not even escaped
 
 
 def render(results: Results) -> str:
@@ -130,4 +129,4 @@ def _numbered(name: str, seen: dict[str, int]) -> str:
 
 
 def _xml(text: str) -> str:
-    return FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+    return SEEN.sub(lambda words: visible(words[0]), text)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from relight_eval.findings import findings, told
 from relight_eval.reports.console import TOLD_IN_WORDS, worst_found
-from relight_eval.reports.verdicts import LABELS, blame
+from relight_eval.reports.verdicts import LABELS, blame, paired
 from relight_eval.results import Results, Verdict
 from relight_eval.skill import worths
 from relight_eval.text import counted, number, some, visible
@@ -26,15 +26,17 @@ def render(results: Results) -> str:
 
 
 def _headline(results: Results) -> str:
-    paired = counted(len(results.rows) - len(results.unpaired), "pair")
+    pairs = paired(results)
     failed, warned = (sum(verdict.outcome == outcome for verdict in results.verdicts) for outcome in ("fail", "warn"))
     if not results.verdicts:
-        return paired
+        return pairs
     if failed:
-        return f"{MARKS['fail']} {failed} of {counted(len(results.verdicts), 'rule')} failed, {paired}"
+        return f"{MARKS['fail']} {failed} of {counted(len(results.verdicts), 'rule')} failed, {pairs}"
+    if results.unfinished:
+        return f"{MARKS['warn']} {pairs}"
     if warned:
-        return f"{MARKS['warn']} passed with {counted(warned, 'warning')}, {paired}"
-    return f"{MARKS['pass']} passed, {paired}"
+        return f"{MARKS['warn']} passed with {counted(warned, 'warning')}, {pairs}"
+    return f"{MARKS['pass']} passed, {pairs}"
 
 
 def _blocks(results: Results) -> Iterator[str]:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from relight_eval.errors import printable
 from relight_eval.results import Results, Verdict
-from relight_eval.text import LISTED, agreeing, some, visible
+from relight_eval.text import LISTED, agreeing, counted, some, visible
+
+# What GitHub Actions, Azure Pipelines and TeamCity would take for a command in what a step prints.
+COMMANDS = re.compile(r"^\s*(?=::)|##(?=\w*\[)", re.MULTILINE)
 
 LABELS = {"pass": "PASS", "warn": "WARN", "fail": "FAIL"}
+
+
+def paired(results: Results) -> str:
+    """`40 pairs`; of a run that was stopped `unfinished, 20 of 40 pairs`."""
+    pairs = len(results.rows) - len(results.unpaired)
+    done = f"unfinished, {pairs - results.unfinished} of " if results.unfinished else ""
+    return f"{done}{counted(pairs, 'pair')}"
 
 
 def lines(verdicts: Sequence[Verdict], *, every: bool = False) -> Iterator[str]:
@@ -60,5 +71,11 @@ def told(verdict: Verdict) -> str:
     return "; ".join(filter(None, (verdict.line, names and f"worst: {names}", verdict.reason)))
 
 
+def inert(text: str) -> str:
+    r"""Printed text in which a CI system finds no command, whatever the names of files: `\::error`, `##\[error]`."""
+    return COMMANDS.sub(r"\g<0>\\", text)
+
+
 def _escaped(text: str) -> str:
-    return printable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    """(Only what is visible: a line end could begin a command, and so could its code.)"""
+    return visible(printable(text)).replace("%", "%25")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -177,12 +178,21 @@ def test_one_is_singular() -> None:
 
 
 def test_ten_errors_are_listed_and_all_of_them_with_verbose() -> None:
-    rows = tuple(Row(f"r{i}", status="error", error="truncated") for i in range(13))
+    rows = tuple(Row(f"r{i}", status="error", error=f"r{i}.png: truncated") for i in range(13))
     assert "r9 " in shown(run(rows))
     assert "r10 " not in shown(run(rows))
     assert "and 3 more (--verbose lists all)" in shown(run(rows))
     assert "r12 " in shown(run(rows), every=True)
     assert "more (" not in shown(run(rows), every=True)
+
+
+def test_what_is_true_of_several_images_is_said_once_unless_all_are_listed() -> None:
+    rows = tuple(Row(f"r{i}", scores={"ssim": 0.5}, note="prediction: linear light") for i in range(13))
+    text = shown(run(rows))
+    assert "13 with a note on how it was read" in text
+    assert re.search(r"^r0, r1 and 11 more +prediction: linear light$", text, re.MULTILINE)
+    assert text.count("linear light") == 1
+    assert shown(run(rows), every=True).count("linear light") == 13
 
 
 def test_file_names_are_neither_markup_nor_control_codes() -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
-from relight_eval.reports.csv import render
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relight_eval.reports.csv import parse, render
 from relight_eval.results import Row
 from tests.everything import NAMES, OPTIONAL, everything
 from tests.runs import run
@@ -56,3 +61,73 @@ def test_what_an_image_does_not_have_is_empty_and_the_rest_of_the_table_as_ever(
     assert lacking["status"] == "ok"
     assert float(first["wb_angle"]) == 6.25
     assert broken["error"] == "no mask of this name (looked in mask/)"
+
+
+# Formulas
+
+WORDS = st.text(st.sampled_from("=+-@＝＋－＠'\"\t\r\n ;,\u3000a1|")) | st.text(
+    st.characters(exclude_categories=["Cs"])
+)
+
+
+def texts(row: Row) -> tuple[str, str, str, str]:
+    return row.name, row.prediction, row.target, row.error
+
+
+def runs_as_formula(cell: str) -> bool:
+    """What OWASP's page on CSV injection lists, for a cell and for what follows what may end it elsewhere."""
+    starts = cell[:1] in ("\t", "\r", "\n")
+    return starts or any(part.strip()[:1] in tuple("=+-@＝＋－＠") for part in re.split("[;\t\r\n]", cell))
+
+
+@settings(max_examples=10 * settings().max_examples)
+@given(st.tuples(WORDS, WORDS, WORDS, WORDS))
+def test_no_text_runs_as_a_formula_and_all_read_back(words: tuple[str, str, str, str]) -> None:
+    name, prediction, target, error = words
+    text = render(run((Row(name, prediction, target, status="error", error=error),)))
+    (record,) = csv.DictReader(io.StringIO(text, newline=""))
+    assert not any(runs_as_formula(record[cell]) for cell in ("image", "prediction", "target", "error"))
+    (row,) = parse(text, "scores.csv").rows
+    assert texts(row) == words
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        pytest.param("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0", id="formula"),
+        pytest.param("-1", "'-1", id="minus"),
+        pytest.param("+a", "'+a", id="plus"),
+        pytest.param("@a", "'@a", id="at"),
+        pytest.param("＝a", "'＝a", id="full width"),
+        pytest.param("\ta", "'\ta", id="tab"),
+        pytest.param("\ra", "'\ra", id="carriage return"),
+        pytest.param(" =a", "' =a", id="space before"),
+        pytest.param("'=a", "''=a", id="as if guarded"),
+        pytest.param("a;=b\t-c", "a;'=b\t'-c", id="where else a cell may begin"),
+        pytest.param("'a", "'a", id="apostrophe"),
+        pytest.param("a=b; c-d", "a=b; c-d", id="within"),
+        pytest.param("in/=a", "in/=a", id="in a folder"),
+    ],
+)
+def test_what_a_text_becomes(name: str, cell: str) -> None:
+    text = render(run((Row(name),)))
+    _, record = csv.reader(io.StringIO(text, newline=""))
+    assert record[0] == cell
+    assert [row.name for row in parse(text, "scores.csv").rows] == [name]
+
+
+def test_a_negative_score_is_a_number() -> None:
+    text = render(run((Row("a", scores={"ssim": -0.25}),)))
+    assert ",-0.25," in text
+    assert parse(text, "scores.csv").rows[0].scores == {"ssim": -0.25}
+
+
+def test_tables_that_were_written_without_a_guard_are_read() -> None:
+    """As earlier versions wrote them."""
+    head = EXPECTED.splitlines()[0]
+    (row,) = parse(f"{head}\n=a,-out/a.png,@gt/a.png,,,,,,,error,+x\n", "scores.csv").rows
+    assert texts(row) == ("=a", "-out/a.png", "@gt/a.png", "+x")
+
+
+def test_a_frame_for_a_notebook_has_the_texts_as_they_are() -> None:
+    assert list(run((Row("=a"),)).to_frame()["image"]) == ["=a"]

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from relight_eval.reports.markdown import render, text
-from relight_eval.results import Column, Row, Verdict
+from relight_eval.results import STOPPED, Column, Row, Verdict
 from tests.everything import everything
 from tests.runs import ROWS, VERDICTS, run
 
@@ -131,6 +131,14 @@ def test_what_github_would_link_is_kept_apart(words: str, markdown: str) -> None
 )
 def test_headline(verdicts: tuple[Verdict, ...], headline: str) -> None:
     assert render(run(verdicts=verdicts)).splitlines()[0] == f"## relight-eval: {headline}"
+
+
+@pytest.mark.parametrize("verdicts", [(), VERDICTS[1:2], VERDICTS[3:5]], ids=["no rules", "pass", "warn"])
+def test_a_run_that_was_stopped_has_not_passed(verdicts: tuple[Verdict, ...]) -> None:
+    rows = [replace(row, error=STOPPED) if row.name == "broken" else row for row in ROWS]
+    headline = render(run(rows, verdicts=verdicts)).splitlines()[0]
+    assert headline.endswith(" unfinished, 3 of 4 pairs")
+    assert "passed" not in headline
 
 
 def test_what_is_not_there_is_not_told() -> None:

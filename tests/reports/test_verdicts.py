@@ -79,7 +79,7 @@ def test_annotations_whole() -> None:
 def test_an_annotation_is_one_line_whatever_the_names() -> None:
     verdict = replace(failing({"a\r\nb\n::error::c 100%\udcff": 0.1}, 0.9), line="50%")
     assert list(github_annotations([verdict])) == [
-        r"::error title=relight-eval::50%25; worst: a%0D%0Ab%0A::error::c 100%25\udcff 0.1000"
+        r"::error title=relight-eval::50%25; worst: a��b�::error::c 100%25\udcff 0.1000"
     ]
 
 

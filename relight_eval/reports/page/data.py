@@ -24,7 +24,7 @@ from relight_eval.results import Column, Results, Row
 from relight_eval.text import visible
 
 STATUSES = ("ok", "error", "missing_prediction", "missing_target")
-DIGITS = 7  # of a score in the page: tables show less, and it takes half the room
+DIGITS = 10  # of a score in the page: tables show less, and rounding twice shows in one of 100,000
 
 
 def plain(words: str) -> str:
