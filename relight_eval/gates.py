@@ -34,7 +34,8 @@ def judge(
     """What each rule says of a run, in order; before them, whether the images of the baseline are all there.
 
     `noise` is, for each column, by how much the score of an image moves when nothing changed: margins below it are
-    raised to it. `strict`: that a rule cannot tell counts as its failing. The rules must have passed `require`.
+    raised to it. `strict`: that a rule cannot tell counts as its failing; of a run that was stopped, none can tell that
+    it passes. The rules must have passed `require`.
     """
     verdicts = [] if baseline is None else [_all_there(results, baseline)]
     for rule in rules:
@@ -43,7 +44,15 @@ def judge(
             verdicts.append(_of_change(rule, results, baseline, (noise or {}).get(rule.column, 0.0), strict))
         else:
             verdicts.append(_of_scores(rule, results))
-    return tuple(verdicts)
+    return tuple(_so_far(verdict, results.unfinished, strict) for verdict in verdicts)
+
+
+def _so_far(verdict: Verdict, unfinished: int, strict: bool) -> Verdict:
+    """A rule that passes of a run that was stopped has not passed: it cannot tell."""
+    if not unfinished or verdict.outcome != "pass":
+        return verdict
+    line = f"{verdict.line}, so far: {counted(unfinished, 'image')} {'is' if unfinished == 1 else 'are'} still to score"
+    return replace(verdict, outcome="fail" if strict else "warn", undecided=True, line=line)
 
 
 def _all_there(results: Results, baseline: Results) -> Verdict:

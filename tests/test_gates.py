@@ -13,7 +13,7 @@ import pytest
 from relight_eval.columns import known
 from relight_eval.gates import judge
 from relight_eval.groups import Grouping
-from relight_eval.results import Results, Row, Verdict
+from relight_eval.results import STOPPED, Results, Row, Verdict
 from relight_eval.rules import COMPARE, parse
 from relight_eval.statistics import bootstrap_interval
 from relight_eval.text import agreeing, exact, some
@@ -856,3 +856,13 @@ def test_images_with_another_mask_than_in_the_baseline_fail() -> None:
     assert same.outcome == "pass"
     assert (other.outcome, other.failing) == ("fail", ("a", "b"))
     assert other.line == "all 2 images of the baseline are there; 2 images with another mask: a, b"
+
+
+@pytest.mark.parametrize(("strict", "outcome"), [(False, "warn"), (True, "fail")])
+def test_of_a_run_that_was_stopped_no_rule_can_tell_that_it_passes(strict: bool, outcome: str) -> None:
+    results = having("psnr_aligned", [29.0] * 8)
+    stopped = replace(results, rows=(*results.rows, Row("late", status="error", error=STOPPED)))
+    passing, failing = judge(stopped, [parse("psnr_aligned >= 20"), parse("psnr_aligned >= 30")], strict=strict)
+    assert (passing.outcome, passing.undecided) == (outcome, True)
+    assert passing.line.endswith(", so far: 1 image is still to score")
+    assert (failing.outcome, "still to score" in failing.line) == ("fail", False)

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 import traceback
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from relight_eval import __version__
-from relight_eval.cli import calibrate, compare, exit_codes, gate, metrics, report, score, weights
+from relight_eval.cli import calibrate, compare, doctor, exit_codes, gate, metrics, report, score, weights
+from relight_eval.cli.output import talk
 from relight_eval.errors import RelightEvalError
 
 app = typer.Typer(
@@ -49,18 +49,12 @@ app.command("compare", epilog=exit_codes.HELP)(compare.compare)
 app.command("calibrate", epilog=exit_codes.HELP)(calibrate.calibrate)
 app.command("report", epilog=exit_codes.HELP)(report.report)
 app.command("metrics")(metrics.metrics)
+app.command("doctor", epilog=doctor.HELP)(doctor.doctor)
 app.add_typer(weights.app, name="weights")
-
-
-def _stop(*_: object) -> NoReturn:
-    """Ctrl-C before a command has begun its work: there is nothing to tidy up."""
-    os.write(2, b"relight-eval: interrupted; nothing was written\n")
-    os._exit(exit_codes.INTERRUPTED)
 
 
 def main() -> None:
     """Run the command line and end the process with an exit code of the contract."""
-    signal.signal(signal.SIGINT, _stop)  # some imports swallow a KeyboardInterrupt
     if sys.stdout is None:  # closed, as cron jobs may have it
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # a terminal that is not UTF-8 gets ? for what it cannot show
@@ -69,7 +63,7 @@ def main() -> None:
     try:
         app()
     except RelightEvalError as error:
-        typer.echo(f"relight-eval: {error}", err=True)
+        talk(f"relight-eval: {error}")
         sys.exit(exit_codes.COULD_NOT)
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # while help was printed, say

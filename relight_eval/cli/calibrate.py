@@ -11,7 +11,7 @@ import typer
 
 from relight_eval.cli import exit_codes, options
 from relight_eval.cli.judging import left_undone
-from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk
+from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk, warn
 from relight_eval.cli.scoring import Scoring, require_scored, with_scoring
 from relight_eval.errors import ReportError, UsageError
 
@@ -29,7 +29,7 @@ Output = Annotated[
 ]
 
 
-@partial(with_scoring, without=("batch_size", "workers"))
+@partial(with_scoring, without=("batch_size", "workers", "cache"))
 def calibrate(
     prediction: options.Prediction,
     target: options.Target,
@@ -45,7 +45,6 @@ def calibrate(
     images with --glob.
     """
     from relight_eval import noise
-    from relight_eval.text import visible
 
     if baseline is not None and output is not None:
         raise UsageError("--baseline and --output both say where to write; leave one out")
@@ -63,7 +62,7 @@ def calibrate(
         require_scored(runs[label])
     first = next(iter(runs.values()))
     for warning in first.warnings:
-        talk(f"WARNING  {visible(warning)}")
+        warn(warning)
     found = noise.measured(runs)
     failed = save_all({str(path): noise.render(found)})
     if not quiet:
@@ -95,7 +94,10 @@ def _settings(scoring: Scoring) -> dict[str, dict[str, Any]]:
 
 
 def _show(noise: Noise, console: Console) -> None:
+    from rich.text import Text
+
     from relight_eval.reports.console import plain_table
+    from relight_eval.text import visible
 
     table = plain_table(f"Noise over {noise.images} images and {len(noise.runs)} settings")
     table.add_column("score", no_wrap=True)
@@ -103,6 +105,6 @@ def _show(noise: Noise, console: Console) -> None:
     table.add_column("largest at", overflow="fold")
     table.add_column("between", overflow="fold")
     for name, found in noise.columns.items():
-        where = (found.image, f"{found.lowest} and {found.highest}") if found.noise else ("", "")
-        table.add_row(name, f"{found.noise:.2g}", *where)
+        where = (visible(found.image), f"{found.lowest} and {found.highest}") if found.noise else ("", "")
+        table.add_row(name, f"{found.noise:.2g}", *map(Text, where))
     console.print(table)

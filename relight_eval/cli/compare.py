@@ -12,7 +12,7 @@ import typer
 from relight_eval.cli import exit_codes, options
 from relight_eval.cli.judging import append_summary
 from relight_eval.cli.looking import Looks, SecondLook, save_page
-from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk
+from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk, warn
 from relight_eval.cli.scoring import Scoring, require_scored, with_scoring
 from relight_eval.errors import ReportError, ResultsError, UsageError
 
@@ -198,14 +198,13 @@ def _tell(comparison: Comparison, files: dict[str, str], *, quiet: bool, verbose
     """Save the reports, then print: where one report fails, the others and the print still come."""
     from relight_eval.reports.comparison import show
     from relight_eval.reports.comparison_files import COMPARISON_REPORTS
-    from relight_eval.text import visible
 
     texts = {path: COMPARISON_REPORTS[name](comparison) for name, path in files.items() if name in COMPARISON_REPORTS}
     failed = save_all(texts)
     append_summary(lambda: COMPARISON_REPORTS["markdown"](comparison))
     if quiet:
         for warning in comparison.warnings:
-            talk(f"WARNING  {visible(warning)}")
+            warn(warning)
     else:
         print_report(lambda out: show(comparison, out, every=verbose), aside=STDOUT in files.values())
     if failed:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +22,7 @@ from relight_eval.cli.judging import (
     tell_ci,
     tell_warnings,
 )
+from relight_eval.cli.keeping import Kept, kept
 from relight_eval.cli.looking import Looks, SecondLook, folders_of
 from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk
 from relight_eval.cli.scoring import Scoring, require_scored, with_scoring
@@ -45,7 +48,14 @@ UpdateBaseline = Annotated[
     bool,
     typer.Option("--update-baseline", help="Write this run to --baseline; rules with drop or rise are left out."),
 ]
-Strict = Annotated[bool, typer.Option("--strict", help="A rule that cannot tell, for too few images, fails.")]
+Strict = Annotated[
+    bool,
+    typer.Option(
+        "--strict",
+        help="A rule that cannot tell, for too few images, fails; and of folders, files that would have to be "
+        "converted, or read in part, are error rows.",
+    ),
+]
 ReportOnly = Annotated[bool, typer.Option("--report-only", help="Exit code 0 whatever the rules say.")]
 Force = Annotated[
     bool,
@@ -53,7 +63,7 @@ Force = Annotated[
 ]
 
 
-@with_scoring
+@partial(with_scoring, without=("strict",))
 def gate(
     run: Run,
     target: Target = None,
@@ -75,6 +85,7 @@ def gate(
     maps: options.Maps = None,
     maps_count: options.MapsCount = "auto",  # type: ignore[assignment]  # (parsed by the option)
     missing: options.Missing = "error",
+    resume: options.Resume = False,
     *,
     scoring: Scoring,
     quiet: options.Quiet = False,
@@ -90,16 +101,12 @@ def gate(
     from relight_eval.noise import of_file
 
     _require_usable(run, target, baseline, update_baseline, noise, force)
-    files = require_places(
-        {
-            **{"json": json, "junit": junit, "markdown": markdown, "html": html},
-            "baseline": baseline if update_baseline else None,
-        },
-        read=[run, target, rules, noise, None if update_baseline else baseline],
-    )
-    files.pop("baseline", None)
+    files = _places(
+        {"json": json, "junit": junit, "markdown": markdown, "html": html}, baseline, update_baseline,
+        read=[run, target, rules, noise],
+    )  # fmt: skip
     looks = Looks(files.get("html"), no_images, maps, maps_count)
-    looks.require(read=[run, target, scoring.input, scoring.mask])
+    looks.require(read=[run, target, scoring.input, scoring.mask], resume=resume)
     asked = _Asked(
         rules=_rules(require, rules, update_baseline, quiet=quiet),
         baseline=None if update_baseline else _baseline(baseline),
@@ -108,27 +115,32 @@ def gate(
         force=force,
     )
     margins = of_file(noise, baseline)[0] if asked.baseline else {}
-    results = (
-        _scored(asked, scoring, run, target, all_metrics=update_baseline, quiet=quiet)
-        if os.path.isdir(run) or target
-        else _saved(asked, scoring, run, usable=SecondLook.OPTIONS if looks.second else ())
-    )
-    looks.require(read=folders_of(results))
-    if update_baseline and not results.signature and not force:
-        raise ResultsError(f"{run} does not say how it was scored, and a baseline must: use the .json, or --force")
-    verdicts = gates.judge(results, asked.rules, baseline=asked.baseline, noise=margins, strict=strict)
-    results = replace(results, verdicts=verdicts)
-    failed = _tell(results, files, quiet=quiet, verbose=verbose)
-    if results.scored:
-        failed += looks.save(results, scoring.second_look(quiet=quiet))
+    with ExitStack() as stack:
+        if os.path.isdir(run) or target:
+            records = stack.enter_context(kept(files, resume=resume, cache=scoring.cache))
+            scoring = replace(scoring, strict=strict)
+            results = _scored(asked, scoring, run, target, records, all_metrics=update_baseline, quiet=quiet)
+        else:
+            records = None
+            usable = SecondLook.OPTIONS if looks.second else ()
+            results = _saved(asked, scoring, run, resume=resume, update=update_baseline, usable=usable)
+        looks.require(read=folders_of(results), resume=resume)
+        verdicts = gates.judge(results, asked.rules, baseline=asked.baseline, noise=margins, strict=strict)
+        results = replace(results, verdicts=verdicts)
+        failed = _tell(results, files, quiet=quiet, verbose=verbose)
+        stopped = records is not None and records.stop.asked
+        if results.scored:
+            failed += looks.save(results, scoring.second_look(quiet=quiet), stopped=stopped)
+        kept_in = records.finish(results, written=not failed) if records else ""
     if failed:
-        raise ReportError("; ".join(failed))
+        raise ReportError("; ".join(filter(None, (*failed, kept_in))))
     require_scored(results)
-    code = exit_code(results, missing=missing, report_only=report_only)
-    if code == exit_codes.INCOMPLETE:
-        talk("; ".join(left_undone(results, missing=missing)))
+    code = exit_code(results, missing=missing, report_only=report_only, stopped=stopped)
+    if kept_in or code in (exit_codes.INCOMPLETE, exit_codes.INTERRUPTED):
+        talk("; ".join(filter(None, (*left_undone(results, missing=missing), kept_in))))
     if update_baseline and baseline is not None:
-        _update(results, baseline, because=exit_code(results, missing=missing), force=force, quiet=quiet)
+        because = exit_code(results, missing=missing, stopped=stopped)
+        _update(results, baseline, because=because, force=force, quiet=quiet)
     raise typer.Exit(code)
 
 
@@ -170,12 +182,28 @@ class _Asked:
         return [*unlike(("this run", results), ("the baseline", self.baseline), of_rules, force=self.force)]
 
 
-def _saved(asked: _Asked, scoring: Scoring, run: Path, usable: tuple[str, ...]) -> Results:
+def _places(
+    files: Mapping[str, str | Path | None], baseline: Path | None, update: bool, *, read: Iterable[Path | None]
+) -> dict[str, str]:
+    """Report -> path. Raises for what could not be written, the baseline that is to be updated among it."""
+    written, source = (baseline, None) if update else (None, baseline)
+    places = require_places({**files, "baseline": written}, read=[*read, source])
+    places.pop("baseline", None)
+    return places
+
+
+def _saved(
+    asked: _Asked, scoring: Scoring, run: Path, *, resume: bool, update: bool, usable: tuple[str, ...]
+) -> Results:
     """Saved results, with the groups and the seed asked for, or else their own."""
     from relight_eval.reports import load
 
+    if resume:
+        raise UsageError("--resume is for folders of images; saved results were scored already")
     saved = load(run)
     scoring.require_unused(but=usable)
+    if update and not saved.signature and not asked.force:
+        raise ResultsError(f"{run} does not say how it was scored, and a baseline must: use the .json, or --force")
     grouping = asked.groups(saved.grouping)
     asked.require_fitting(saved.columns, grouping)
     if grouping:
@@ -185,7 +213,14 @@ def _saved(asked: _Asked, scoring: Scoring, run: Path, usable: tuple[str, ...]) 
 
 
 def _scored(
-    asked: _Asked, scoring: Scoring, prediction: Path, target: Path | None, *, all_metrics: bool, quiet: bool
+    asked: _Asked,
+    scoring: Scoring,
+    prediction: Path,
+    target: Path | None,
+    records: Kept,
+    *,
+    all_metrics: bool,
+    quiet: bool,
 ) -> Results:
     """The results of two folders: unless others are asked for, of the metrics that the rules are about."""
     if target is None:
@@ -202,6 +237,7 @@ def _scored(
         seed=asked.seed or 0,
         required=metrics,
         check=asked.unlike,
+        kept=records,
         quiet=quiet,
     ).values()
     return replace(results, warnings=(*results.warnings, *asked.unlike(results)))
@@ -237,13 +273,17 @@ def _require_usable(
 
 
 def _baseline(path: Path | None) -> Results | None:
+    """Raises ResultsError for one that there is not, or that is of a run that was stopped."""
     from relight_eval.reports import load
 
     if path is None:
         return None
     if not os.path.exists(path):
         raise ResultsError(f"there is no baseline {path}; write it with --update-baseline, look at it, and commit it")
-    return load(path)
+    baseline = load(path)
+    if baseline.unfinished:
+        raise ResultsError(f"the baseline {path} is of a run that was stopped; write it with --update-baseline")
+    return baseline
 
 
 def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool) -> list[str]:
@@ -264,6 +304,9 @@ def _update(results: Results, baseline: Path, *, because: int, force: bool, quie
     """Writes the baseline, unless the exit code says that there is something to mend, which then ends the process."""
     from relight_eval.reports import REPORTS, save
 
+    if because == exit_codes.INTERRUPTED or results.unfinished:
+        talk(f"relight-eval: the baseline {baseline} was not written, for the run was stopped")
+        raise typer.Exit(because)
     if because and not force:
         why = "a rule failed" if because == exit_codes.RULE_FAILED else "not every image was scored"
         talk(f"relight-eval: the baseline {baseline} was not written, for {why}; mend that, or use --force")

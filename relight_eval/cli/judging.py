@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relight_eval.cli import exit_codes
-from relight_eval.cli.output import talk
+from relight_eval.cli.output import talk, warn
 from relight_eval.errors import shown
 
 if TYPE_CHECKING:
@@ -38,10 +38,9 @@ def metrics_of(rules: Sequence[Rule], columns: Iterable[Column]) -> frozenset[st
 def tell_warnings(results: Results) -> None:
     """What --quiet leaves: warnings, and the rules that did not pass."""
     from relight_eval.reports.verdicts import lines
-    from relight_eval.text import visible
 
     for warning in results.warnings:
-        talk(f"WARNING  {visible(warning)}")
+        warn(warning)
     for line in lines([verdict for verdict in results.verdicts if verdict.outcome != "pass"]):
         talk(line)
 
@@ -64,22 +63,27 @@ def append_summary(markdown: Callable[[], str]) -> None:
         with open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{markdown()}\n")
     except OSError as error:
-        talk(f"WARNING  cannot write GITHUB_STEP_SUMMARY, {path}: {error.strerror}")
+        warn(f"cannot write GITHUB_STEP_SUMMARY, {path}: {error.strerror}")
 
 
 def left_undone(results: Results, *, missing: str) -> list[str]:
     """What an exit code 3 means, in words."""
     from relight_eval.text import counted
 
-    said = [f"{len(results.errors)} not scored in full"] if results.errors else []
+    errors = len(results.errors) - results.unfinished
+    said = [f"{errors} not scored in full"] if errors else []
+    if results.unfinished:
+        said.append(f"stopped with {results.unfinished} still to score")
     if results.unpaired:
         advice = " (--missing skip accepts that)" if missing == "error" else ""
         said.append(f"{counted(len(results.unpaired), 'file')} without partner{advice}")
     return said
 
 
-def exit_code(results: Results, *, missing: str, report_only: bool = False) -> int:
-    """The exit code of the contract: a failed rule wins over what could not be scored."""
+def exit_code(results: Results, *, missing: str, report_only: bool = False, stopped: bool = False) -> int:
+    """The exit code of the contract: that of a stopped run wins, then that of a failed rule."""
+    if stopped:
+        return exit_codes.INTERRUPTED
     if report_only:
         return exit_codes.OK
     if any(verdict.outcome == "fail" for verdict in results.verdicts):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import typer
 
 from relight_eval.cli import exit_codes
-from relight_eval.cli.output import STDOUT, save_all, talk
+from relight_eval.cli.output import STDOUT, save_all, talk, warn
 from relight_eval.cli.progress import progress_bars
+from relight_eval.cli.stopping import interrupt_at_once
 from relight_eval.errors import ReportError, UsageError
 
 if TYPE_CHECKING:
@@ -27,20 +27,23 @@ if TYPE_CHECKING:
 WORST = 10  # images that get maps besides those that fail a rule
 
 
-def require_map_folder(folder: Path | None, read: Iterable[str | Path | None]) -> None:
-    """Raises for a folder that no map could be written to, or that holds what the run reads."""
+def require_map_folder(folder: Path | None, read: Iterable[str | Path | None], *, resume: bool = False) -> None:
+    """Raises for a folder that no map could be written to, or that holds what the run reads.
+
+    To `resume`, maps may be there whose writing was interrupted: `scales.json` comes last."""
     if folder is None:
         return
-    if folder.exists() and not folder.is_dir():
+    if os.path.exists(folder) and not os.path.isdir(folder):  # unlike Path's, false for a name that is too long
         raise ReportError(f"--maps {folder} is a file; name a folder")
-    if not folder.exists() and not folder.parent.is_dir():
+    if not os.path.exists(folder) and not os.path.isdir(folder.parent):
         raise ReportError(f"cannot make {folder}: there is no folder {folder.parent}; make it first")
     ours = Path(os.path.realpath(folder))
     for path in (path for path in read if path):  # inside, too: the next run would take the maps for images of its own
         if ours.is_relative_to(os.path.realpath(path)):
             where = "is" if ours == Path(os.path.realpath(path)) else f"lies in {path}, which is"
             raise UsageError(f"--maps {folder} {where} read by this run; give the maps a folder of their own")
-    if folder.is_dir() and any(folder.iterdir()):  # maps of another run, of another scale, would stand among these
+    interrupted = resume and not os.path.exists(folder / "scales.json")
+    if os.path.isdir(folder) and any(folder.iterdir()) and not interrupted:  # of another run, of another scale
         raise ReportError(f"--maps {folder} is not empty; name a new folder, or empty it")
 
 
@@ -59,24 +62,27 @@ class Looks:
     maps: Path | None = None
     maps_count: int = 0
 
-    def require(self, *, read: Iterable[str | Path | None] = ()) -> None:
+    def require(self, *, read: Iterable[str | Path | None] = (), resume: bool = False) -> None:
         """Raises for what could not be written, or would be ignored, before any work is done."""
         if self.no_images and self.html is None:
             raise UsageError("--no-images is about the page; name it with --html PATH")
         if self.maps_count and self.maps is None:
             raise UsageError("--maps-count is about the maps; name their folder with --maps DIR")
-        require_map_folder(self.maps, read)
+        require_map_folder(self.maps, read, resume=resume)
 
     @property
     def second(self) -> bool:
         """Whether images are looked at a second time."""
         return self.maps is not None or (self.html is not None and not self.no_images)
 
-    def save(self, results: Results, second: SecondLook) -> list[str]:
-        """Writes them; what of it could not be written, as messages."""
+    def save(self, results: Results, second: SecondLook, *, stopped: bool = False) -> list[str]:
+        """Writes them; what of it could not be written, as messages. Of a run that was stopped, no pictures."""
         from relight_eval.gallery import Gallery
         from relight_eval.reports.html import render
 
+        if stopped and self.second:
+            warn("no pictures and no maps, for the run was stopped; go on with --resume, or see `report`")
+            self = replace(self, no_images=True, maps=None)
         failed = save_page(
             self.html,
             lambda pictures, place: render(results, pictures, place=place),
@@ -126,11 +132,11 @@ class SecondLook:
                 self._metrics(first),
                 device=self._device(),
                 workers=self.workers or None,
-                tell=_warn,
+                tell=warn,
                 progress=None if self.quiet else progress,
             )
         if not found.pictures:
-            _warn("the page has no pictures: run this where the images are, seen from here, as the results name them")
+            warn("the page has no pictures: run this where the images are, seen from here, as the results name them")
         return found
 
     def write_maps(self, folder: Path, results: Results, count: int) -> None:
@@ -149,7 +155,7 @@ class SecondLook:
                 folder,
                 device=self._device(),
                 workers=self.workers or None,
-                tell=_warn,
+                tell=warn,
                 progress=None if self.quiet else progress,
             )
         if not self.quiet:
@@ -167,20 +173,14 @@ class SecondLook:
         known = {metric.name for metric in found}
         for name in dict.fromkeys(column.metric for column in results.columns if column.main):
             if name not in known and any(results.values(c.name) for c in results.columns if c.metric == name):
-                _warn(f"no maps of {name}: its weights are not here, or this version scores it in another way")
+                warn(f"no maps of {name}: its weights are not here, or this version scores it in another way")
         return found
-
-
-def _warn(line: str) -> None:
-    from relight_eval.text import visible
-
-    talk(f"WARNING  {visible(line)}")
 
 
 @contextmanager
 def _interruptible(lost: str) -> Iterator[None]:
     """Within, Ctrl-C ends the process in order: what was written before stays."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    interrupt_at_once()
     try:
         yield
     except KeyboardInterrupt:

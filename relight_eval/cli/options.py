@@ -26,11 +26,22 @@ def _auto_or_count(text: str) -> int:
     return int(text)
 
 
+def _place(text: str) -> Path:
+    """An empty path would be the working folder: a variable of a script that is not set must not score that."""
+    if not text:
+        raise typer.BadParameter("is empty; name a folder of images, or one image")
+    return Path(text)
+
+
 Prediction = Annotated[
-    Path, typer.Argument(metavar="PREDICTION", help="Folder of relit images (or one image).", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="PREDICTION", help="Folder of relit images (or one image).", show_default=False, parser=_place
+    ),
 ]
 Target = Annotated[
-    Path, typer.Argument(metavar="TARGET", help="Folder of ground truth (or one image).", show_default=False)
+    Path,
+    typer.Argument(metavar="TARGET", help="Folder of ground truth (or one image).", show_default=False, parser=_place),
 ]
 Metrics = Annotated[
     list[str] | None,
@@ -68,6 +79,42 @@ Missing = Annotated[
 Alpha = Annotated[
     Literal["refuse", "drop", "black", "white"],
     typer.Option("--alpha", help="Images with real transparency: an error row, ignore it, or lay them on a colour."),
+]
+Space = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--space",
+        metavar="[SIDE=]SPACE",
+        help="What the values of the files mean: srgb, linear or gamma2.2; of one SIDE only: prediction=linear. "
+        "Default: what the file says, else linear for EXR, HDR and NPY, srgb for the rest.",
+    ),
+]
+WhiteLevel = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--white-level",
+        metavar="[SIDE=]N",
+        help="The value that is white in 16-bit files that hold fewer bits, such as 1023 or 4095.",
+    ),
+]
+StrictFiles = Annotated[
+    bool, typer.Option("--strict", help="Files of other colours, or that could be read in part only: an error row.")
+]
+MaxPixels = Annotated[
+    int,
+    typer.Option(
+        "--max-pixels", metavar="N", min=1, help="Files with more pixels are refused before they are decoded."
+    ),
+]
+Cache = Annotated[
+    Path | None,
+    typer.Option(
+        "--cache", metavar="DIR", help="Keep scores by the content of the files, and score only what is not there."
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on with a run that was stopped: score only what is missing, or has changed."),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to compute.")]
 BatchSize = Annotated[

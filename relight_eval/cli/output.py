@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from relight_eval.errors import ReportError, UsageError
+from relight_eval.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,8 +24,13 @@ STDOUT = "-"
 
 
 def talk(line: str) -> None:
-    """A line for people, to standard error."""
-    typer.echo(line, err=True)
+    """A line for people, to standard error; nothing in it can command the terminal."""
+    typer.echo(visible(line), err=True)
+
+
+def warn(line: str) -> None:
+    """What should be known, to standard error."""
+    talk(f"WARNING  {line}")
 
 
 def require_places(files: Mapping[str, str | Path | None], *, read: Iterable[Path | None] = ()) -> dict[str, str]:
@@ -62,19 +68,21 @@ def save_all(texts: Mapping[str, str]) -> list[str]:
     failed = []
     for path, text in texts.items():
         try:
-            write_stdout(encoded(text)) if path == STDOUT else save(Path(path), text)
+            write_stdout(encoded(_shown(text))) if path == STDOUT else save(Path(path), text)
         except ReportError as error:
             failed.append(str(error))
     return failed
 
 
+def _shown(text: str) -> str:
+    """Data as it is, but on a terminal without what would not show: it is for programs, unless somebody looks at it."""
+    return "\n".join(map(visible, text.split("\n"))) if sys.stdout.isatty() else text
+
+
 def print_report(draw: Callable[[Console], None], *, aside: bool) -> None:
     """What `draw` prints, to standard output, or aside to standard error where standard output has data."""
-    from rich.console import Console
-
     if aside:
-        width = table_width(Console(stderr=True))
-        draw(Console(stderr=True, width=width, highlight=False, markup=False))
+        typer.echo(_drawn(draw, stderr=True), err=True, nl=False)
     else:
         print_tables(draw)
 
@@ -84,17 +92,20 @@ def print_tables(draw: Callable[[Console], None]) -> None:
 
     (rich alone would end the process with 1, a failed rule, when `| head` has had enough.)
     """
+    write_stdout(_drawn(draw, stderr=False).encode(sys.stdout.encoding or "utf-8", "replace"))
+
+
+def _drawn(draw: Callable[[Console], None], *, stderr: bool) -> str:
+    """What `draw` prints on a console of this width and these colours."""
     from rich.console import Console
 
-    screen = Console()
-    text = io.TextIOWrapper(io.BytesIO(), encoding=screen.encoding, errors="replace")
-    width = table_width(screen)
-    draw(Console(file=text, width=width, force_terminal=screen.is_terminal, highlight=False, markup=False))
-    text.seek(0)
-    printed = text.buffer.read()
-    if not screen.is_terminal:
-        printed = b"".join(line.rstrip() + b"\n" for line in printed.splitlines())
-    write_stdout(printed)
+    from relight_eval.reports.verdicts import inert
+
+    screen, text = Console(stderr=stderr), io.StringIO()
+    terminal, width = screen.is_terminal, table_width(screen)
+    draw(Console(file=text, width=width, force_terminal=terminal, highlight=False, markup=False, emoji=False))
+    printed = text.getvalue()
+    return printed if terminal else inert("".join(f"{line.rstrip()}\n" for line in printed.split("\n")[:-1]))
 
 
 def table_width(screen: Console) -> int:

@@ -17,6 +17,7 @@ from relight_eval.cli.judging import (
     tell_ci,
     tell_warnings,
 )
+from relight_eval.cli.keeping import kept
 from relight_eval.cli.looking import Looks
 from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk
 from relight_eval.cli.scoring import Scoring, require_scored, with_scoring
@@ -48,6 +49,7 @@ def score(
     seed: options.Seed = 0,
     floors: options.Floors = False,
     threshold: options.Threshold = None,
+    resume: options.Resume = False,
     *,
     scoring: Scoring,
     quiet: options.Quiet = False,
@@ -63,7 +65,7 @@ def score(
     csv = None if no_csv else DEFAULT_CSV if csv is None else csv
     files = require_places({"csv": csv, "json": json, "junit": junit, "markdown": markdown, "html": html}, read=[rules])
     looks = Looks(files.get("html"), no_images, maps, maps_count)
-    looks.require(read=[prediction, target, scoring.input, scoring.mask])
+    looks.require(read=[prediction, target, scoring.input, scoring.mask], resume=resume)
     thresholds = findings.parse(threshold or ())
     judged_by = read_rules(require, rules)
     grouping = Grouping(group) if group is not None else None
@@ -73,19 +75,22 @@ def score(
     findings.require_told(thresholds, columns)
     require_fitting(judged_by, columns, grouping=grouping, baseline=False)
     required = metrics_of(judged_by, columns)
-    (results,) = scoring.run(
-        {"": prediction}, target, grouping=grouping, seed=seed, required=required, floors=floors, quiet=quiet
-    ).values()
-    results = replace(results, verdicts=gates.judge(results, judged_by), thresholds=thresholds)
-    failed = _tell(results, files, quiet=quiet, verbose=verbose)
-    if results.scored:  # after all else, so that nothing is lost
-        failed += looks.save(results, scoring.second_look(quiet=quiet))
+    with kept(files, resume=resume, cache=scoring.cache) as records:
+        (results,) = scoring.run(
+            {"": prediction}, target, grouping=grouping, seed=seed, required=required, floors=floors, kept=records,
+            quiet=quiet,
+        ).values()  # fmt: skip
+        results = replace(results, verdicts=gates.judge(results, judged_by), thresholds=thresholds)
+        failed = _tell(results, files, quiet=quiet, verbose=verbose)
+        if results.scored:  # after all else, so that nothing is lost
+            failed += looks.save(results, scoring.second_look(quiet=quiet), stopped=records.stop.asked)
+        kept_in = records.finish(results, written=not failed)
     if failed:
-        raise ReportError("; ".join(failed))
+        raise ReportError("; ".join(filter(None, (*failed, kept_in))))
     require_scored(results)
-    code = exit_code(results, missing=missing)
+    code = exit_code(results, missing=missing, stopped=records.stop.asked)
     if code or not quiet:
-        talk(_closing(results, files, missing=missing))
+        talk("; ".join(filter(None, (_closing(results, files, missing=missing), kept_in))))
     raise typer.Exit(code)
 
 
@@ -108,7 +113,7 @@ def _closing(results: Results, files: dict[str, str], *, missing: str) -> str:
     """The last line: how much was done, how fast, what was left undone, and where the scores are."""
     from relight_eval.text import counted
 
-    paired = len(results.rows) - len(results.unpaired)
+    paired = len(results.rows) - len(results.unpaired) - results.unfinished
     said = [f"{counted(paired, 'pair')} in {results.seconds:.1f} s ({paired / results.seconds:.1f} pairs/s)"]
     if failed := sum(verdict.outcome == "fail" for verdict in results.verdicts):
         said.append(f"{failed} of {counted(len(results.verdicts), 'rule')} failed")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import signal
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import wraps
@@ -12,13 +11,16 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 
-from relight_eval.cli import exit_codes, options
+from relight_eval.cli import options
+from relight_eval.cli.keeping import Kept
+from relight_eval.cli.keeping import kept as keep
 from relight_eval.cli.looking import SecondLook
 from relight_eval.cli.output import talk
 from relight_eval.cli.progress import progress_bars
 from relight_eval.errors import RelightEvalError, UsageError
 
 if TYPE_CHECKING:
+    from relight_eval.decoding import Readings
     from relight_eval.groups import Grouping
     from relight_eval.metrics import Settings
     from relight_eval.results import Column, Results
@@ -31,6 +33,10 @@ class Scoring:
     metrics: options.Metrics = None
     glob: options.Glob = None
     alpha: options.Alpha = "refuse"
+    space: options.Space = None
+    white_level: options.WhiteLevel = None
+    strict: options.StrictFiles = False
+    max_pixels: options.MaxPixels = 178_956_970
     input: options.Input = None
     mask: options.Mask = None
     align: options.Align = None
@@ -46,6 +52,7 @@ class Scoring:
     vgg19_preset: options.Vgg19Preset = "s3net"
     vgg19_weights: options.Vgg19Weights = None
     offline: options.Offline = False
+    cache: options.Cache = None
     given: frozenset[str] = frozenset()  # of these, what stood on the command line: not defaults, not environment
 
     @property
@@ -62,6 +69,26 @@ class Scoring:
             input=self.input is not None,
             align=None if self.align in (None, "none") else self.align,
             regions=self.regions,
+        )
+
+    @property
+    def readings(self) -> Readings:
+        """How the files of each side are read. Raises UsageError."""
+        from relight_eval.decoding import Reading, Readings
+        from relight_eval.decoding.reading import SIDES
+
+        spaces, levels = _by_side("--space", self.space or ()), _by_side("--white-level", self.white_level or ())
+        return Readings(
+            **{
+                side: Reading(
+                    alpha=self.alpha,
+                    space=spaces.get(side),  # type: ignore[arg-type]  # (checked by Reading)
+                    white_level=_whole(levels.get(side)),
+                    strict=self.strict,
+                    max_pixels=self.max_pixels,
+                )
+                for side in SIDES
+            }
         )
 
     @property
@@ -96,43 +123,52 @@ class Scoring:
         required: frozenset[str] = frozenset(),
         floors: bool = False,
         check: Callable[[Results], object] | None = None,
+        kept: Kept | None = None,
         quiet: bool = False,
     ) -> dict[str, Results]:
-        """The results of every run by its label, with progress; Ctrl-C ends the process in order.
+        """The results of every run by its label, with progress.
+
+        After Ctrl-C those so far, where rows are `kept` and can be gone on with; else it raises KeyboardInterrupt.
 
         `required` are metrics that must not be left out where their weights are missing. `check` is shown the results
         as they will be, before any image is read, and may raise.
         """
         from relight_eval.evaluate import evaluate_runs
 
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # from here on there is something to tidy up
-        try:
-            with progress_bars() as progress:
-                return evaluate_runs(
-                    predictions,
-                    target,
-                    metrics=self.chosen,
-                    required=required,
-                    settings=self.settings,
-                    glob=self.glob,
-                    alpha=self.alpha,
-                    input=self.input,
-                    mask=self.mask,
-                    floors=floors,
-                    device=self.device,
-                    batch_size=self.batch_size or None,
-                    workers=self.workers or None,
-                    vgg19_weights=self.vgg19_weights,
-                    offline=self.offline,
-                    grouping=grouping,
-                    seed=seed,
-                    progress=None if quiet else progress,
-                    announce=(lambda line: None) if quiet else talk,
-                    check=check,
-                )
-        except KeyboardInterrupt:
-            talk("relight-eval: interrupted; nothing was written")
-            raise typer.Exit(exit_codes.INTERRUPTED) from None
+        if kept is None:
+            with keep({}, resume=False, cache=self.cache) as cached:
+                return self.run(
+                    predictions, target, grouping=grouping, seed=seed, required=required, floors=floors, check=check,
+                    kept=cached, quiet=quiet,
+                )  # fmt: skip
+        with progress_bars() as progress:
+            results = evaluate_runs(
+                predictions,
+                target,
+                metrics=self.chosen,
+                required=required,
+                settings=self.settings,
+                glob=self.glob,
+                readings=self.readings,
+                input=self.input,
+                mask=self.mask,
+                floors=floors,
+                device=self.device,
+                batch_size=self.batch_size or None,
+                workers=self.workers or None,
+                vgg19_weights=self.vgg19_weights,
+                offline=self.offline,
+                grouping=grouping,
+                seed=seed,
+                progress=None if quiet else progress,
+                announce=(lambda line: None) if quiet else talk,
+                check=check,
+                keeping=kept.keeping,
+                stop=kept.stop,
+            )
+        if kept.stop.asked and (kept.journal is None or not any(run.scored for run in results.values())):
+            raise KeyboardInterrupt
+        return results
 
 
 def require_scored(results: Results, label: str = "") -> None:
@@ -141,6 +177,26 @@ def require_scored(results: Results, label: str = "") -> None:
         of_run = f"{label}: " if label else ""
         reason = results.errors[0].error
         raise RelightEvalError(f"{of_run}no pair could be scored; the first of {len(results.errors)} errors: {reason}")
+
+
+def _by_side(option: str, words: Collection[str]) -> dict[str, str]:
+    """Side -> value, of words such as `linear` for all sides and `target=srgb` for one. Raises UsageError."""
+    from relight_eval.decoding.reading import SIDES
+    from relight_eval.errors import nearest
+
+    found: dict[str, str] = {}
+    for word in sorted(words, key=lambda word: "=" in word):  # what is said of one side wins
+        side, equals, value = word.rpartition("=")
+        if equals and side not in SIDES:
+            raise UsageError(f"{option} {word}: {side!r} is no side; {nearest(side, SIDES)}")
+        found |= dict.fromkeys((side,) if equals else SIDES, value)
+    return found
+
+
+def _whole(level: str | None) -> int | None:
+    if level is not None and not (level.isascii() and level.isdecimal() and len(level) < 7):
+        raise UsageError(f"--white-level {level} is no whole number, such as 1023 or 4095")
+    return None if level is None else int(level)
 
 
 def with_scoring(command: Callable[..., None], *, without: Collection[str] = ()) -> Callable[..., None]:
@@ -156,12 +212,12 @@ def with_scoring(command: Callable[..., None], *, without: Collection[str] = ())
         given = frozenset(name for name, source in sources.items() if source and source.name == "COMMANDLINE")
         command(scoring=Scoring(**{name: words.pop(name) for name in names}, given=given), **words)
 
-    hints = get_type_hints(command, include_extras=True) | get_type_hints(Scoring, include_extras=True)
+    hints = get_type_hints(Scoring, include_extras=True) | get_type_hints(command, include_extras=True)
     hints["context"] = typer.Context
     parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY)]
+    of_scoring = inspect.signature(Scoring).parameters
     for parameter in inspect.signature(command).parameters.values():
-        of_scoring = [inspect.signature(Scoring).parameters[name] for name in names]
-        parameters += of_scoring if parameter.name == "scoring" else [parameter]
+        parameters += [of_scoring[name] for name in names] if parameter.name == "scoring" else [parameter]
     parameters = [p.replace(annotation=hints[p.name], kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
     expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     expanded.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relight_eval.cli import exit_codes
-from relight_eval.cli.output import print_lines
+from relight_eval.cli.output import print_lines, talk
 from relight_eval.cli.progress import download_bar
 from relight_eval.errors import WeightsError
 
@@ -38,15 +38,16 @@ def show(vgg19_weights: NamedFile = None) -> None:
     """
 
     from relight_eval import weights
+    from relight_eval.text import visible
 
     status = weights.status(vgg19_weights)
     lines = [f"VGG19 weights: {'ready' if status.ready else 'not ready'}", ""]
     for look in status.looks:
         lines.append(f"  {look.state:8} {look.name}")
         if look.path:
-            lines.append(f"           {look.path}")
+            lines.append(f"           {visible(str(look.path))}")
     if status.weights is None:
-        lines += ["", textwrap.fill(status.advice, 80, break_long_words=False, break_on_hyphens=False)]
+        lines += ["", textwrap.fill(visible(status.advice), 80, break_long_words=False, break_on_hyphens=False)]
     else:
         lines += ["", f"  sha256   {status.weights.sha256}", f"  made of  {_source(status.weights)}"]
     print_lines(*lines)
@@ -69,11 +70,11 @@ def fetch(
             found = weights.load(weights.cache_file())
         except WeightsError as error:
             raise WeightsError(f"{error} Or run `relight-eval weights fetch --force`.") from error
-        typer.echo("already in the cache, nothing fetched (--force fetches again)", err=True)
+        talk("already in the cache, nothing fetched (--force fetches again)")
     else:
         with download_bar() as progress:
-            found = weights.fetch(weights.TORCHVISION, progress=progress, announce=_talk)
-    typer.echo(_described(found), err=True)
+            found = weights.fetch(weights.TORCHVISION, progress=progress, announce=talk)
+    talk(_described(found))
     print_lines(str(weights.cache_file()))
 
 
@@ -89,7 +90,7 @@ def import_(
     from relight_eval import weights
 
     path = weights.import_file(file)
-    typer.echo(_described(weights.load(path)), err=True)
+    talk(_described(weights.load(path)))
     print_lines(str(path))
 
 
@@ -105,14 +106,10 @@ def export(
     """
     from relight_eval import weights
 
-    found = weights.find(vgg19_weights, offline=True, announce=_talk)
+    found = weights.find(vgg19_weights, offline=True, announce=talk)
     weights.export(found, file)
-    typer.echo(_described(found), err=True)
+    talk(_described(found))
     print_lines(str(file))
-
-
-def _talk(text: str) -> None:
-    typer.echo(text, err=True)
 
 
 def _described(weights: VGG19Weights) -> str:

@@ -26,11 +26,12 @@ class Command:
     def __call__(self, *words: object) -> Outcome:
         self.monkeypatch.setattr(sys, "argv", ["relight-eval", *map(str, words)])
         self.capfd.readouterr()
-        handler = signal.getsignal(signal.SIGINT)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             with pytest.raises(SystemExit) as stopped:
                 main()
         finally:
-            signal.signal(signal.SIGINT, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         out, err = self.capfd.readouterr()
         return Outcome(int(stopped.value.code or 0), out, err)

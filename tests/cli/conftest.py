@@ -33,9 +33,9 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     seen: list[Path] = []
     read = images.read
 
-    def spy(path: Path, **words: Any) -> object:
+    def spy(path: Path, *words: Any) -> object:
         seen.append(path)
-        return read(path, **words)
+        return read(path, *words)
 
     monkeypatch.setattr(images, "read", spy)
     return seen

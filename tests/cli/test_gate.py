@@ -405,6 +405,10 @@ class TestBaseline:
         assert said in re.sub(r"\b0\.0000\b", "0", found.out)
         assert found.out.startswith("PASS  all 8 images of the baseline are there\n")
 
+    def test_the_help_says_both_that_strict_means(self, command: Command) -> None:
+        help_text = " ".join(command("gate", "--help").out.split())
+        assert "--strict A rule that cannot tell, for too few images, fails; and of folders, files that" in help_text
+
     def test_strict_fails_what_cannot_be_told(self, command: Command, run: Path) -> None:
         words = ("gate", run, "--baseline", dropped([0.0, 0.02] * 4), "--require", "ssim drop <= 0.01")
         assert command(*words).code == 0

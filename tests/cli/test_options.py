@@ -13,6 +13,7 @@ import pytest
 
 from relight_eval import evaluate
 from relight_eval.columns import known
+from relight_eval.decoding import Reading, Readings
 from relight_eval.errors import RelightEvalError
 from relight_eval.metrics import Settings
 from relight_eval.reports import REPORTS
@@ -30,7 +31,17 @@ SCORING = [
     pytest.param(("-m", "psnr,lpips"), {"metrics": "psnr,lpips"}, id="-m"),
     pytest.param(("--metrics", "psnr", "--metrics", "ssim"), {"metrics": "psnr,ssim"}, id="--metrics"),
     pytest.param(("--glob", "*.png"), {"glob": "*.png"}, id="--glob"),
-    pytest.param(("--alpha", "black"), {"alpha": "black"}, id="--alpha"),
+    pytest.param(("--alpha", "black"), {"readings": Readings.of_all(Reading(alpha="black"))}, id="--alpha"),
+    pytest.param(("--space", "linear"), {"readings": Readings.of_all(Reading(space="linear"))}, id="--space"),
+    pytest.param(
+        ("--space", "target=srgb"), {"readings": Readings(target=Reading(space="srgb"))}, id="--space of one side"
+    ),
+    pytest.param(
+        ("--white-level", "1023"), {"readings": Readings.of_all(Reading(white_level=1023))}, id="--white-level"
+    ),
+    pytest.param(("--max-pixels", "9"), {"readings": Readings.of_all(Reading(max_pixels=9))}, id="--max-pixels"),
+    pytest.param(("--strict",), {"readings": Readings.of_all(Reading(strict=True))}, id="--strict"),
+    pytest.param(("--cache", "c"), {}, id="--cache"),
     pytest.param(("--device", "cpu"), {"device": "cpu"}, id="--device"),
     pytest.param(("-b", "7"), {"batch_size": 7}, id="-b"),
     pytest.param(("--batch-size", "8"), {"batch_size": 8}, id="--batch-size"),
@@ -56,7 +67,7 @@ COMMANDS = {
     "compare": ("compare", "p", "q", "--target", "t"),
     "calibrate": ("calibrate", "p", "t"),
 }
-NOT_OF_CALIBRATE = {"-b", "--batch-size", "-j", "--workers"}
+NOT_OF_CALIBRATE = {"-b", "--batch-size", "-j", "--workers", "--cache"}
 
 
 @pytest.fixture
@@ -90,7 +101,7 @@ def test_scoring_options_reach_the_run(
         return
     assert "relight-eval: seen" in found.err, found.err
     of_rules = "charbonnier" if name == "gate" else None
-    usual = {"metrics": of_rules, "glob": None, "alpha": "refuse", "settings": Settings(), "vgg19_weights": None}
+    usual = {"metrics": of_rules, "glob": None, "readings": Readings(), "settings": Settings(), "vgg19_weights": None}
     usual |= {"input": None, "mask": None}
     wanted = usual | ({} if name == "calibrate" else {"device": "auto", "batch_size": None, "workers": None}) | expected
     if name == "calibrate" and option[0] != "--precision":  # chooses it itself
@@ -112,9 +123,9 @@ def test_offline_may_come_from_the_environment(
 @pytest.mark.parametrize(
     "option",
     [
-        *(param.values[0] for param in SCORING),
+        *(param.values[0] for param in SCORING if param.id != "--strict"),  # (which gate takes for its rules)
         # what looks like nothing was given all the same
-        ("--device", "auto"), ("-b", "auto"), ("-j", "auto"), ("--alpha", "refuse"), ("--glob", ""),
+        ("--device", "auto"), ("-b", "auto"), ("-j", "auto"), ("--alpha", "refuse"), ("--glob", ""), ("--space", "x"),
         ("--charbonnier-eps", "0"), ("--wssim-ratio", "0"), ("--wssim-levels", "0"), ("--wavelet", "haar"),
     ],
     ids=" ".join,
@@ -154,6 +165,7 @@ def test_help_at_80_columns_and_every_option_is_used_by_a_test(command: Command,
     assert len(here) > 15
     used = {*re.findall(r'"(-[\w-]+)"', (HERE / f"test_{name}.py").read_text()), "-h", "--help"}
     used |= {word for param in SCORING for word in param.values[0]}  # type: ignore[attr-defined]
+    used |= {"--resume"} & {*re.findall(r'"(-[\w-]+)"', (HERE / "test_resume.py").read_text())}
     assert set(here) <= used
 
 
