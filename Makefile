@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help score test lint bench samples clean
+.PHONY: help score test lint bench fuzz soak audit samples clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,19 @@ lint: .venv/installed-dev  ## ruff and mypy
 bench: .venv/installed  ## measure time and memory against the bars, forty minutes, write bench.json
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python -m tests.benchmarks.bench --json bench.json
+
+fuzz: .venv/installed-dev  ## feed 40,000 broken files to the reader, two minutes, write fuzz.json
+	$(BIN)/python -m tests.fuzz.fuzz --json fuzz.json
+
+soak: .venv/installed-dev  ## kill 50 runs and go on with them, then the long form of the property tests
+	$(BIN)/python -m tests.soak.soak --json soak.json
+	RELIGHT_EVAL_SOAK=1 $(BIN)/python -m pytest -n auto tests/properties
+
+audit: .venv/installed  ## ask PyPI for known vulnerabilities of what is installed (needs a network)
+	$(BIN)/python -m pip freeze --exclude-editable > .venv/audited.txt
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit
+	.venv/audit/bin/pip-audit --strict --no-deps --disable-pip -r .venv/audited.txt
 
 samples: .venv/installed  ## render sample_images/ again (needs Mitsuba, takes minutes)
 	$(BIN)/python -m pip install --quiet -e '.[samples]'
