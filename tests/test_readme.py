@@ -68,7 +68,15 @@ def test_what_is_shown_is_what_is_printed(stranger: Path, block: str) -> None:
     assert words[0] == "relight-eval"
     ran = subprocess.run(words, capture_output=True, text=True)
     assert ran.returncode == ("FAIL" in shown), ran.stderr
-    same(without_versions(shown), without_versions(ran.stdout))
+    if words[1] == "doctor":  # what it finds is another on every machine, what it looks at is not
+        assert checks(shown) == checks(ran.stdout)
+    else:
+        same(without_versions(shown), without_versions(ran.stdout))
+
+
+def checks(printed: str) -> list[str]:
+    """What `doctor` looked at."""
+    return re.findall(r"^(?:ok|WARN|WRONG) +(.*?)  ", printed, re.MULTILINE)
 
 
 def commands() -> list[str]:
