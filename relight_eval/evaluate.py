@@ -28,7 +28,7 @@ from relight_eval import __version__, pairs, weights
 from relight_eval import metrics as measures
 from relight_eval.decoding import AS_STORED, Readings
 from relight_eval.engines import ENGINES, FLOORS, Options
-from relight_eval.engines.local import Stop, never, pick_device
+from relight_eval.engines.local import Stop, available_cpus, never, pick_device
 from relight_eval.errors import NoWeightsError, UsageError, WeightsError, shown
 from relight_eval.groups import Grouping
 from relight_eval.metrics import Metric, Settings
@@ -219,7 +219,7 @@ def _scored(
     options.stop()  # from here on what is done is worth keeping
     if progress:
         progress("pairs", 0, len(todo))
-    rows = keeping.found(todo, workers=options.workers, stop=options.stop)
+    rows = keeping.found(todo, workers=options.workers or available_cpus(), stop=options.stop)
     if rows and announce:
         kept, of = (sum(not pair.floor for pair in those) for those in (rows, todo))
         announce(f"{kept} of {counted(of, 'pair')} are scored already")

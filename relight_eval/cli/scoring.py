@@ -36,7 +36,7 @@ class Scoring:
     space: options.Space = None
     white_level: options.WhiteLevel = None
     strict: options.StrictFiles = False
-    max_pixels: options.MaxPixels = 178_956_970
+    max_pixels: options.MaxPixels = 178_956_970  # reading.MAX_PIXELS, which would import numpy; a test compares
     input: options.Input = None
     mask: options.Mask = None
     align: options.Align = None

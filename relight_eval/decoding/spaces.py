@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from relight_eval.decoding.profiles import chromaticities_matrix, from_gamma, from_srgb
+from relight_eval.decoding.curves import from_gamma, from_srgb
+from relight_eval.decoding.profiles import chromaticities_matrix
 from relight_eval.decoding.reading import Space
 
 Floats = npt.NDArray[np.float64]

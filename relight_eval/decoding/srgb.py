@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from relight_eval.decoding.alpha import check_opaque, levels_over, over
+from relight_eval.decoding.curves import to_srgb
 from relight_eval.decoding.planes import Planes
-from relight_eval.decoding.profiles import Profile, to_srgb
+from relight_eval.decoding.profiles import Profile
 from relight_eval.decoding.ranges import Range, check_numbers, check_scale, suspicions
 from relight_eval.decoding.reading import Reading
 from relight_eval.decoding.samples import CMYK, Samples

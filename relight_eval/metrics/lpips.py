@@ -40,24 +40,19 @@ def lpips(prediction: Tensor, target: Tensor) -> Tensor:
     return _of_batch(Batch(prediction, target))
 
 
-def lpips_map(prediction: Tensor, target: Tensor) -> Tensor:
-    """LPIPS at every pixel, (N, H, W) float32: each layer's map resampled bilinearly to the image, and their sum.
-
-    Arguments as `lpips`. This is `spatial=True` of the authors' package, and what papers average inside a mask. Its
-    mean over the whole image is not quite `lpips`, as resampling moves weight between places: on noise, flat images
-    and photographs of 32 to 1024 pixels it was at most 6e-4 of the value and 1e-4 off, on photographs 4e-5 of it. A
-    place sees up to a hundred pixels around, which may lie outside a mask.
-    """
-    return _map_of_batch(Batch(prediction, target))
-
-
 def of_batch(batch: Batch) -> Tensor:
     """`lpips` of a batch, computed once for all metrics that ask."""
     return batch.once_of(_of_batch)
 
 
 def map_of_batch(batch: Batch) -> Tensor:
-    """`lpips_map` of a batch, computed once for all metrics that ask."""
+    """LPIPS at every pixel of a batch, (N, H, W) float32, computed once for all metrics that ask.
+
+    Each layer's map is resampled bilinearly to the image, and they are summed: `spatial=True` of the authors' package,
+    and what papers average inside a mask. Its mean over the whole image is not quite `lpips`, as resampling moves
+    weight between places: on noise, flat images and photographs of 32 to 1024 pixels it was at most 6e-4 of the value
+    and 1e-4 off, on photographs 4e-5 of it. A place sees up to a hundred pixels around, which may lie outside a mask.
+    """
     return batch.once_of(_map_of_batch)
 
 

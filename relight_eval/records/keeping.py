@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +32,7 @@ class Keeping:
         return replace(self, protocol=protocol)
 
     def found(
-        self, pairs: Iterable[Pair], *, workers: int | None = None, stop: Callable[[], bool] = lambda: False
+        self, pairs: Iterable[Pair], *, workers: int, stop: Callable[[], bool] = lambda: False
     ) -> dict[Pair, Row]:
         """The rows of those pairs whose files hold what they held when they were scored under the same protocol.
 
@@ -45,7 +44,7 @@ class Keeping:
         digests = Digests()
         found = {}
         files = dict.fromkeys(path for pair in pairs for path in _files(pair).values())
-        with ThreadPoolExecutor(workers or os.cpu_count(), "relight-eval-digests") as pool:
+        with ThreadPoolExecutor(workers, "relight-eval-digests") as pool:
             for _ in pool.map(lambda path: None if stop() else digests.of(path), files):
                 pass
         for pair in pairs:

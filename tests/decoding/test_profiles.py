@@ -18,14 +18,12 @@ import PIL.Image
 import PIL.ImageCms
 import pytest
 
+from relight_eval.decoding.curves import from_gamma, from_srgb, to_srgb
 from relight_eval.decoding.profiles import (
     PngColour,
     Profile,
     chromaticities_matrix,
-    from_gamma,
-    from_srgb,
     png_colour,
-    to_srgb,
 )
 from relight_eval.errors import ImageError
 from tests.decoding.writers import (
