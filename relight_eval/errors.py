@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from pathlib import Path
+from typing import Protocol
 
 from relight_eval.text import visible
 
@@ -63,6 +63,12 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def shown(path: Path) -> str:
-    """A path as a message names it, on one line of any terminal."""
+class Named(Protocol):
+    """A path, or an address of `places`."""
+
+    def as_posix(self) -> str: ...
+
+
+def shown(path: Named) -> str:
+    """A path or an address as a message names it, on one line of any terminal."""
     return visible(printable(path.as_posix()))

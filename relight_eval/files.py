@@ -5,24 +5,27 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 
-def write_whole(path: Path, data: bytes, *, lasting: bool = True) -> None:
-    """Write `data` to `path`; what stood there is unchanged until all of it is written. Raises OSError.
+def write_whole(path: Path, data: bytes | Iterable[bytes], *, lasting: bool = True) -> None:
+    """Write `data`, or its pieces, to `path`; what stood there is unchanged until all of it is written. Raises OSError.
 
     What is `lasting` is on the disk before its name is, for the power may fail; that takes 10 ms.
     A link stays a link, a file keeps its permissions, and a pipe or a device is written to, not replaced.
     """
+    pieces = (data,) if isinstance(data, bytes) else data
     if not is_place(path):
-        path.write_bytes(data)
+        with open(path, "wb") as file:
+            file.writelines(pieces)
         return
     place = Path(os.path.realpath(path))
     handle, name = tempfile.mkstemp(prefix=f".{place.name[:60]}.", dir=place.parent)  # 60 of 4 bytes fit into 255
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(pieces)
             file.flush()
             if lasting:
                 os.fsync(file.fileno())  # or, after a power failure, the new name could stand over an empty file

@@ -14,9 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from relight_eval import places
 from relight_eval.decoding import Planes, Reading, apart, plain, srgb
 from relight_eval.decoding.reading import MAX_PIXELS
 from relight_eval.errors import ImageError, shown
+from relight_eval.places import Place, TooLarge
 
 # No image takes more bytes than this: four floats of 32 bits for each pixel, and room for what is beside them.
 _BYTES_PER_PIXEL, _BYTES_BESIDE = 16, 64 << 20
@@ -44,7 +46,7 @@ class Mask:
     sha256: str = ""
 
 
-def read(path: Path, reading: Reading = Reading()) -> Image:  # noqa: B008 (frozen)
+def read(path: Place, reading: Reading = Reading()) -> Image:  # noqa: B008 (frozen)
     """The image in a file, at its depth: levels of 255 as stored, or float32 where the file holds more than 8 bits.
 
     PNG, JPEG, WebP, BMP, TIFF, GIF, OpenEXR, Radiance HDR and NPY are read; their content decides, not the suffix. Grey
@@ -61,7 +63,7 @@ def read(path: Path, reading: Reading = Reading()) -> Image:  # noqa: B008 (froz
     return Image(torch.from_numpy(planes.values), "; ".join(planes.notes), planes.mistakes, _sha256(content))
 
 
-def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> Mask:
+def read_mask(path: Place, max_pixels: int = MAX_PIXELS) -> Mask:
     """The pixels of a mask that are more than 0 in any channel but alpha.
 
     So 0 and 1, 0 and 255, and floats all mean the same; NaN is outside. CMYK and the like count as the RGB that they
@@ -75,7 +77,7 @@ def read_mask(path: Path, max_pixels: int = MAX_PIXELS) -> Mask:
     return Mask(torch.from_numpy(inside), _sha256(content))
 
 
-def check_same_size(prediction: Tensor, target: Tensor, prediction_path: Path, target_path: Path) -> None:
+def check_same_size(prediction: Tensor, target: Tensor, prediction_path: Place, target_path: Place) -> None:
     """Raises ImageError that names both sizes (width x height) when two images (…, H, W) differ in size."""
     if prediction.shape[-2:] != target.shape[-2:]:
         raise ImageError(
@@ -104,19 +106,16 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _content(path: Path, max_pixels: int) -> bytes:
+def _content(path: Place, max_pixels: int) -> bytes:
     # The whole file at once: what goes wrong here is the file system, what goes wrong later is the image.
+    most = _BYTES_PER_PIXEL * max_pixels + _BYTES_BESIDE
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):  # from a pipe it would read for ever
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
-            raise ImageError(f"is {kind}, expected an image.")
-        if found.st_size > _BYTES_PER_PIXEL * max_pixels + _BYTES_BESIDE:
-            raise ImageError(
-                f"its {found.st_size} bytes are more than {max_pixels} pixels need, the limit for an image; "
-                "is it one? If so, raise --max-pixels."
-            )
-        content = path.read_bytes()
+        content = _of_file(path, most) if isinstance(path, Path) else places.read(path, most)
+    except TooLarge as error:
+        raise ImageError(
+            f"its {error.size or f'more than {most}'} bytes are more than {max_pixels} pixels need, the limit for an "
+            "image; is it one? If so, raise --max-pixels."
+        ) from error
     except FileNotFoundError as error:
         raise ImageError("no such file.") from error
     except PermissionError as error:
@@ -128,3 +127,13 @@ def _content(path: Path, max_pixels: int) -> bytes:
     if not content:
         raise ImageError("the file is empty (0 bytes), expected an image; write or copy it again.")
     return content
+
+
+def _of_file(path: Path, most: int) -> bytes:
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # from a pipe it would read for ever
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        raise ImageError(f"is {kind}, expected an image.")
+    if found.st_size > most:
+        raise TooLarge(found.st_size)
+    return path.read_bytes()

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
+from tests.s3 import _s3_server, s3  # noqa: F401 (fixtures; one server for all, as moto keeps one set of buckets)
+
 # How hypothesis looks for counterexamples: the same ones in every run, or with RELIGHT_EVAL_SOAK=1 many and new ones,
 # as `make soak` does. (A first example may build networks, and fixtures hold what does not change.)
 set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "relight-eval-hypothesis")  # not in the checkout

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,20 @@ from tests.disks import small_disk
 def test_writes_what_it_is_given_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "ä b.csv"
     write_whole(path, b"abc")
+    assert path.read_bytes() == b"abc"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_writes_pieces_as_they_come_and_nothing_when_they_break_off(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    write_whole(path, iter([b"ab", b"", b"c"]))
+
+    def broken() -> Iterator[bytes]:
+        yield b"new"
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_whole(path, broken())
     assert path.read_bytes() == b"abc"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -7,13 +7,15 @@ import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from relight_eval import places
 from relight_eval.pairs import Pair
+from relight_eval.places import Address, Place
 from relight_eval.records import Key, Store
 from relight_eval.results import Row
 
 SIDES = ("prediction", "target", "input", "mask")
+MOST_BYTES = 4 << 30  # of a file far away, that is held whole
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Keeping:
         return Key(**{side: sha256.get(side, "") for side in SIDES}, floor=pair.floor, protocol=self.protocol)
 
 
-def _files(pair: Pair) -> dict[str, Path]:
+def _files(pair: Pair) -> dict[str, Place]:
     """Side -> file, of those that the pair has."""
     files = {"prediction": None if pair.floor else pair.prediction, "target": pair.target}
     files |= {"input": pair.input, "mask": pair.mask}
@@ -101,16 +103,18 @@ class Digests:
     """SHA-256 of files, each taken once; empty for what cannot be read."""
 
     def __init__(self) -> None:
-        self._found: dict[Path, str] = {}
+        self._found: dict[Place, str] = {}
 
-    def of(self, path: Path) -> str:
+    def of(self, path: Place) -> str:
         if path not in self._found:
             self._found[path] = _sha256(path)
         return self._found[path]
 
 
-def _sha256(path: Path) -> str:
+def _sha256(path: Place) -> str:
     try:
+        if isinstance(path, Address):
+            return hashlib.sha256(places.read(path, MOST_BYTES)).hexdigest()
         if not stat.S_ISREG(path.stat().st_mode):  # from a pipe it would read for ever
             return ""
         with open(path, "rb") as file:
