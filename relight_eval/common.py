@@ -12,6 +12,13 @@ from relight_eval.results import ALIGNED, ENVIRONMENT, Column, Results, Row, sig
 from relight_eval.text import counted, some
 
 
+def require_whole(run: Results, label: str) -> None:
+    """Raises ResultsError for a part of a run: what is told of it would be taken for the whole."""
+    if run.shard:
+        parts = f"put all {run.shard.of} together with `relight-eval merge`"
+        raise ResultsError(f"{label}: is {run.shard} of a run, and a whole one is needed; {parts}")
+
+
 def signature_warnings(runs: Mapping[str, Results], metrics: Sequence[str] | None, force: bool) -> Iterator[str]:
     """What must be said of the signatures; ResultsError when they make the scores incomparable."""
     (first, baseline), *others = runs.items()
@@ -23,7 +30,7 @@ def signature_warnings(runs: Mapping[str, Results], metrics: Sequence[str] | Non
 
 def scored_metrics(run: Results) -> set[str]:
     """The metrics of which a run has scores; what an alignment fitted is none."""
-    return {column.metric for column in run.columns if column.metric != "align" and run.values(column.name)}
+    return {column.metric for column in run.columns if column.metric != "align" and column.name in run.has}
 
 
 def unlike(run: tuple[str, Results], baseline: tuple[str, Results], metrics: set[str], *, force: bool) -> Iterator[str]:
@@ -71,7 +78,7 @@ def columns(runs: Mapping[str, Results], metrics: Sequence[str] | None) -> tuple
     if not wanted:
         of = ", ".join(metrics or sorted({column.metric for column in every.values()}))
         raise UsageError(f"{of}: none of its columns tells how good an image is, so there is nothing to compare")
-    scored = {label: {name for row in run.rows for name in row.scores} for label, run in runs.items()}
+    scored = {label: run.has for label, run in runs.items()}
     anywhere = set().union(*scored.values())
     of_all = set.intersection(*map(scored_metrics, runs.values()))
     in_all = set.intersection(*scored.values())

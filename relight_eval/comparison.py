@@ -8,15 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import compress
 
 import numpy as np
+from numpy.typing import NDArray
 
 from relight_eval import common
 from relight_eval.errors import UsageError, nearest
 from relight_eval.findings import Finding, findings
 from relight_eval.groups import Grouping
-from relight_eval.results import Column, Results, paired_changes
-from relight_eval.statistics import EXACT, FEWEST, Summary, bootstrap_interval, holm, paired_p, summary
+from relight_eval.results import Column, Results, in_memory, paired_changes
+from relight_eval.statistics import EXACT, FEWEST, Summary, bootstrap_intervals, holm, paired_p, summary
 from relight_eval.statistics import mean as mean_of
 from relight_eval.text import counted
 
@@ -200,11 +202,13 @@ def compare(
     `metrics` limits the columns; None takes all. Images are sorted `by` a column. `noise` is the tie margin of the
     columns, and `noise_source` where it was measured; `step` a pattern with one parenthesis that finds the training
     step in a label. Raises ResultsError when the runs do not go together: other signatures (unless `force`), other
-    columns, no common image. Raises UsageError for a pattern that does not match, and for a metric or column that no
-    run has.
+    columns, no common image, a part of a run. Raises UsageError for a pattern that does not match, and for a metric or
+    column that no run has.
     """
     if len(runs) < 2:
         raise UsageError("compare needs two runs or more: saved results, or folders of predictions with --target")
+    for label, run in runs.items():
+        common.require_whole(run, label)
     warnings = [*dict.fromkeys(common.signature_warnings(runs, metrics, force))]
     columns, left_out_columns = common.columns(runs, metrics)
     warnings += left_out_columns
@@ -224,18 +228,15 @@ def compare(
     reduced = {label: reduced[label] for label in order}
     ties = {column.name: (noise or {}).get(column.name, TIE_DB if column.unit == "dB" else TIE) for column in columns}
     changes = {
-        label: {
-            column.name: _change(reduced[label], reduced[baseline], column, ties[column.name]) for column in columns
-        }
-        for label in order
-        if label != baseline
+        label: _changes(reduced[label], reduced[baseline], columns, ties) for label in order if label != baseline
     }
+    summaries = {column.name: _summaries(reduced, column) for column in columns}
     return Comparison(
         runs=reduced,
         baseline=baseline,
         columns=columns,
         by=sorted_by(columns, by),
-        summaries={label: {c.name: _summary(reduced, label, c) for c in columns} for label in reduced},
+        summaries={label: {name: found[label] for name, found in summaries.items()} for label in reduced},
         changes=_corrected(changes),
         left_out=left_out,
         ties=ties,
@@ -255,15 +256,20 @@ def _findings(run: Results, names: Sequence[str]) -> dict[str, tuple[Finding, ..
 # The arithmetic
 
 
-def _summary(runs: Mapping[str, Results], label: str, column: Column) -> Summary:
-    """The summary of a run, its mean, std and interval of the images whose score is finite in all runs."""
-    run, scores = runs[label], {label: run.values(column.name) for label, run in runs.items()}
-    finite = [image for image in scores[label] if all(math.isfinite(of_run[image]) for of_run in scores.values())]
+def _summaries(runs: Mapping[str, Results], column: Column) -> dict[str, Summary]:
+    """The summary of each run, its mean, std and interval of the images whose score is finite in all runs."""
+    scores = {label: run.values(column.name) for label, run in runs.items()}
+    images = next(iter(scores.values()))
+    finite = [image for image in images if all(math.isfinite(of_run[image]) for of_run in scores.values())]
+    return {label: _summary(run, column, scores[label], finite) for label, run in runs.items()}
+
+
+def _summary(run: Results, column: Column, scores: Mapping[str, float], finite: Sequence[str]) -> Summary:
     found = run.summary(column.name)
     if len(finite) == found.count - found.infinite:
         return found
     groups = run.grouping.units(finite) if run.grouping else None
-    shared = summary([scores[label][image] for image in finite], groups, seed=run.seed)
+    shared = summary([scores[image] for image in finite], groups, seed=run.seed)
     return replace(found, mean=shared.mean, std=shared.std, ci95=shared.ci95)
 
 
@@ -276,34 +282,52 @@ def _tie_source(columns: Sequence[Column], noise: Mapping[str, float], source: s
     return f"within the noise in {source}" + (f", {default} for {rest}" if rest else "")
 
 
-def _change(run: Results, baseline: Results, column: Column, tie: float) -> Change:
-    """`p` is not corrected yet."""
-    changes = paired_changes(run, baseline, column)
-    better = np.array(list(changes.values())) * (1 if column.better == "higher" else -1)
+def _changes(
+    run: Results, baseline: Results, columns: Sequence[Column], ties: Mapping[str, float]
+) -> dict[str, Change]:
+    """Of every column. `p` is not corrected yet."""
+    images, groups = [row.name for row in run.rows], _groups(run)
+    found = {}
+    for some in in_memory(columns, len(images)):
+        changes = [_in_order(paired_changes(run, baseline, column), images) for column in some]
+        intervals = bootstrap_intervals(changes, groups, seed=run.seed)
+        for column, of_images, interval in zip(some, changes, intervals, strict=True):
+            p = _p(of_images, groups) if column.main else math.nan
+            found[column.name] = _change(column, of_images[~np.isnan(of_images)], interval, p, ties[column.name])
+    return found
+
+
+def _groups(run: Results) -> list[str] | None:
+    """The group of every image."""
+    return run.grouping.units(row.name for row in run.rows) if run.grouping else None
+
+
+def _in_order(values: Mapping[str, float], images: Sequence[str]) -> NDArray[np.float64]:
+    """The value of each image, NaN where it has none."""
+    return np.array([values.get(image, math.nan) for image in images])
+
+
+def _p(changes: NDArray[np.float64], groups: Sequence[str] | None) -> float:
+    """Of the finite changes."""
+    finite = np.isfinite(changes)
+    return paired_p(changes[finite], None if groups is None else list(compress(groups, finite)))
+
+
+def _change(
+    column: Column, changes: NDArray[np.float64], interval: tuple[float, float], p: float, tie: float
+) -> Change:
+    better = changes * (1 if column.better == "higher" else -1)
     wins, losses = int((better > tie).sum()), int((better < -tie).sum())
-    mean, interval = _mean_change(run, changes)
-    finite = {name: change for name, change in changes.items() if math.isfinite(change)}
-    tested = column.main
-    groups = run.grouping.units(finite) if run.grouping else None
+    finite = changes[np.isfinite(changes)]
     return Change(
-        mean=mean,
+        mean=mean_of(finite),
         interval=interval,
-        p=paired_p(np.array(list(finite.values())), groups) if tested else math.nan,
+        p=p,
         wins=wins,
-        ties=len(better) - wins - losses,
+        ties=len(changes) - wins - losses,
         losses=losses,
         infinite=len(changes) - len(finite),
     )
-
-
-def _mean_change(run: Results, changes: Mapping[str, float]) -> tuple[float, tuple[float, float]]:
-    """The mean of the finite changes and its interval."""
-    finite = {name: change for name, change in changes.items() if math.isfinite(change)}
-    if not finite:
-        return math.nan, (math.nan, math.nan)
-    values = np.array(list(finite.values()))
-    groups = run.grouping.units(finite) if run.grouping else None
-    return mean_of(values), bootstrap_interval(values, groups, seed=run.seed)
 
 
 def _corrected(changes: dict[str, dict[str, Change]]) -> dict[str, dict[str, Change]]:
@@ -423,7 +447,7 @@ def _trend(comparison: Comparison, column: Column) -> Trend:
     means = {label: comparison.summaries[label][column.name].mean for label in labels}
     best = max(labels, key=lambda label: column.goodness(means[label]))
     last, tie = labels[-1], comparison.ties[column.name]
-    gains = [_gain(comparison, column, label) for label in labels[:-1]]  # of the last over each before
+    gains = _gains(comparison, column)
     level = max(tie, LEVEL * abs(means[best] - means[labels[0]]))
     alike = [-level <= low and high <= level for low, high in gains]
     unsure = [low <= tie and high >= -tie for low, high in gains]
@@ -445,9 +469,9 @@ def _since(comparison: Comparison, labels: Sequence[str], holds: Sequence[bool])
     return comparison.steps[labels[next(i for i in range(len(holds)) if all(holds[i:]))]]
 
 
-def _gain(comparison: Comparison, column: Column, label: str) -> tuple[float, float]:
-    """The interval of how much better the last step is than this one."""
-    last = comparison.runs[list(comparison.steps)[-1]]
-    changes = paired_changes(last, comparison.runs[label], column)
+def _gains(comparison: Comparison, column: Column) -> list[tuple[float, float]]:
+    """The intervals of how much better the last step is than each before."""
+    *before, last = (comparison.runs[label] for label in comparison.steps)
     sign = 1 if column.better == "higher" else -1
-    return _mean_change(last, {name: sign * change for name, change in changes.items()})[1]
+    changes = [sign * _in_order(paired_changes(last, run, column), comparison.images) for run in before]
+    return bootstrap_intervals(changes, _groups(last), seed=last.seed)

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from relight_eval.columns import diagnosis
 from relight_eval.errors import UsageError, nearest
-from relight_eval.results import Column, Results
+from relight_eval.results import Column, Results, Row
 
 Scores = Mapping[str, float]
 
@@ -58,8 +58,22 @@ def findings(results: Results) -> dict[str, tuple[Finding, ...]]:
 
     The thresholds are `THRESHOLDS`, but for those that the results have of their own.
     """
+    return dict(each(results, diagnosed(results)))
+
+
+def each(results: Results, rows: Iterable[Row]) -> Iterator[tuple[str, tuple[Finding, ...]]]:
+    """The same one by one, of these rows: of a million, all at once are more than their scores."""
     thresholds = {**THRESHOLDS, **results.thresholds}
-    return {row.name: tuple(found(row.scores, thresholds)) for row in results.scored if row.scores.keys() >= NEEDED}
+    return ((row.name, tuple(found(row.scores.as_dict(), thresholds))) for row in rows)
+
+
+def diagnosed(results: Results) -> list[Row]:
+    """The rows that have a diagnosis."""
+    return list(filter(is_diagnosed, results.rows))
+
+
+def is_diagnosed(row: Row) -> bool:
+    return row.scores.keys() >= NEEDED
 
 
 def told(found: Iterable[Finding]) -> str:
@@ -72,9 +86,15 @@ def told(found: Iterable[Finding]) -> str:
 
 def counts(found: Mapping[str, Sequence[Finding]]) -> Counter[str]:
     """How many images are mostly wrong in each way, the most frequent first; "nothing stands out" last."""
-    kinds = Counter(of_image[0].kind for of_image in found.values() if of_image)
+    return tally(found.items())
+
+
+def tally(found: Iterable[tuple[str, Sequence[Finding]]]) -> Counter[str]:
+    """The same of images one by one."""
+    kinds = Counter(of_image[0].kind if of_image else NOTHING for _, of_image in found)
+    nothing = kinds.pop(NOTHING, 0)
     ordered = Counter(dict(kinds.most_common()))
-    if nothing := sum(not of_image for of_image in found.values()):
+    if nothing:
         ordered[NOTHING] = nothing
     return ordered
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from relight_eval.common import others_beside
+from relight_eval.common import others_beside, require_whole
 from relight_eval.errors import UsageError
 from relight_eval.results import Results, Verdict, paired_changes
 from relight_eval.rules import COMPARE, OPPOSITE, Level, Rule
@@ -35,8 +35,13 @@ def judge(
 
     `noise` is, for each column, by how much the score of an image moves when nothing changed: margins below it are
     raised to it. `strict`: that a rule cannot tell counts as its failing; of a run that was stopped, none can tell that
-    it passes. The rules must have passed `require`.
+    it passes. The rules must have passed `require`. Raises ResultsError for a part of a run.
     """
+    rules = list(rules)
+    if rules or baseline:
+        require_whole(results, "this run")
+    if baseline:
+        require_whole(baseline, "the baseline")
     verdicts = [] if baseline is None else [_all_there(results, baseline)]
     for rule in rules:
         if rule.change:

@@ -11,15 +11,20 @@ import fnmatch
 import os
 import re
 import stat
+import sys
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
-from relight_eval.errors import PairingError, printable, shown
+from relight_eval import places
+from relight_eval.errors import PairingError, UsageError, printable, shown
+from relight_eval.packing import Common, Small, around
+from relight_eval.places import Address, Place
+from relight_eval.text import visible
 
 # Those of the last line cannot be read yet: they are paired all the same, so that they become rows with a reason.
 IMAGE_SUFFIXES = (
@@ -38,21 +43,42 @@ FIRST_WORD = re.compile(r"(?<![^/])[^/_\-. ]+[_\-. ]+(?=[^/]+$)")  # `gt_` of gt
 LAST_WORD = re.compile(r"(?<=[^/])[_\-. ]+[^/_\-. ]+$")  # `_pred` of 001_pred
 
 Side = Literal["prediction", "target"]
+P = TypeVar("P", bound=Place | None)
 
 
-@dataclass(frozen=True)
-class Pair:
+class Placed(Common[P]):
+    """A place whose path has the `name` of its pair in it: what stands around that is common."""
+
+    def packed(self, one: Any, value: P) -> Any:
+        parts = around(value.path if isinstance(value, Address) else str(value), one.name)
+        if len(parts) == 1:
+            return value
+        return (value.head, *parts, value.tail) if isinstance(value, Address) else parts
+
+    def unpacked(self, one: Any, kept: Any) -> P:
+        if not isinstance(kept, tuple):
+            return kept  # type: ignore[no-any-return]
+        if len(kept) == 2:
+            return Path(one.name.join(kept))  # type: ignore[return-value]
+        head, *parts, tail = kept
+        return Address(head, one.name.join(parts), tail)  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, eq=False)
+class Pair(Small):
     """A prediction and the target of the same name, and where there are such folders, its input and its mask.
 
     With a `floor` the prediction is no file but made of the target: a trivial one, to see what that would score.
     """
 
+    __slots__ = ("name",)
+
     name: str
-    prediction: Path
-    target: Path
-    input: Path | None = None
-    mask: Path | None = None
-    floor: str = ""
+    prediction: Placed[Place] = Placed()
+    target: Placed[Place] = Placed()
+    input: Placed[Place | None] = Placed(None)
+    mask: Placed[Place | None] = Placed(None)
+    floor: Common[str] = Common("")
 
 
 @dataclass(frozen=True)
@@ -60,7 +86,7 @@ class Unpaired:
     """A file without a partner; `missing` is the side where the partner should be."""
 
     name: str
-    path: Path
+    path: Place
     missing: Side
 
 
@@ -73,8 +99,8 @@ class Pairing:
     that `--glob` left out are not in it.
     """
 
-    prediction: Path
-    target: Path
+    prediction: Place
+    target: Place
     pairs: tuple[Pair, ...]
     unpaired: tuple[Unpaired, ...] = ()
     ignored: int = 0
@@ -86,10 +112,14 @@ class Pairing:
 
 @dataclass(frozen=True)
 class _Folder:
-    """One folder's images by name. `images` counts them before `--glob`, and `example` is one of them."""
+    """One folder's images: name -> suffix. `images` counts them before `--glob`, and `example` is one of them.
 
-    path: Path
-    files: Mapping[str, Path]
+    (Of a name that is not as the folder has it, for that is no text, the path below the folder takes the suffix's
+    place. Paths are made when they are wanted: there may be a million.)
+    """
+
+    path: Place
+    files: Mapping[str, str]
     images: int
     ignored: int
     example: str
@@ -97,8 +127,12 @@ class _Folder:
     def __str__(self) -> str:
         return shown(self.path)
 
+    def file(self, name: str) -> Place:
+        found = self.files[name]
+        return self.path / (name + found if found.startswith(".") else found)
 
-def find(prediction: Path, target: Path, *, glob: str | None = None) -> Pairing:
+
+def find(prediction: Place, target: Place, *, glob: str | None = None) -> Pairing:
     """The pairs of two folders, or the one pair of two files.
 
     `glob` keeps only the files whose path below the folder (with suffix, `/` between folders) matches, in
@@ -117,7 +151,7 @@ def find(prediction: Path, target: Path, *, glob: str | None = None) -> Pairing:
     return _paired(_folder(prediction, glob), _folder(target, glob))
 
 
-def beside(path: Path, pairing: Pairing) -> dict[str, Path]:
+def beside(path: Place, pairing: Pairing) -> dict[str, Place]:
     """The image of each pair in one more folder, or file where the pair is one of files; lacking ones are left out.
 
     Raises PairingError as `find` does, and when not a single pair has one.
@@ -129,16 +163,39 @@ def beside(path: Path, pairing: Pairing) -> dict[str, Path]:
     if _is_file(path):
         return dict.fromkeys(names, path)
     folder = _folder(path, None)
-    found = {name: folder.files[name] for name in names if name in folder.files}
+    found = {name: folder.file(name) for name in names if name in folder.files}
     if not found:
         has = f"{folder} has {_some(sorted(folder.files, key=natural_key), 2)}"
         raise PairingError(f"no name in common: {has}, but the pairs are {_some(names, 2)}.")
     return found
 
 
+def part_of(word: str) -> tuple[int, int]:
+    """Which part of how many: (3, 16) of `3/16`. Raises UsageError for a word that names no part."""
+    found = re.fullmatch("([0-9]{1,9})/([0-9]{1,9})", word)
+    index, of = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= index <= of:
+        raise UsageError(f"--shard {word}: is no part; write K/N, such as 3/16, where K is 1 to N")
+    return index, of
+
+
+def part(pairing: Pairing, index: int, of: int) -> Pairing:
+    """The `index`-th, from 1, `of` so many parts, which together are the whole, each pair and each file in one of them.
+
+    No part has more than one pair more than another. Raises UsageError where there are fewer pairs than parts.
+    """
+    if of > len(pairing.pairs):
+        there = len(pairing.pairs)
+        raise UsageError(f"--shard K/{of}: there is not a pair for every part; of {there}, make {there} parts at most")
+    # Every N-th of the names, no stretch of them: names that follow each other are often of one scene and one size, and
+    # a stretch of large images would take longer than all other parts. It costs nothing: files are read one by one.
+    taken = slice(index - 1, None, of)
+    return replace(pairing, pairs=pairing.pairs[taken], unpaired=pairing.unpaired[taken])
+
+
 def unpaired_message(pairing: Pairing) -> str:
     """What had no partner, and where it was looked for; empty when every file has a partner."""
-    sides: tuple[tuple[Side, str, Path], ...] = (
+    sides: tuple[tuple[Side, str, Place], ...] = (
         ("target", "predictions", pairing.target),
         ("prediction", "targets", pairing.prediction),
     )
@@ -170,13 +227,12 @@ def _paired(prediction: _Folder, target: _Folder) -> Pairing:
     pairs: list[Pair] = []
     unpaired: list[Unpaired] = []
     for name in sorted({*prediction.files, *target.files}, key=natural_key):
-        ours, theirs = prediction.files.get(name), target.files.get(name)
-        if ours and theirs:
-            pairs.append(Pair(name, ours, theirs))
-        elif ours:
-            unpaired.append(Unpaired(name, ours, missing="target"))
-        elif theirs:
-            unpaired.append(Unpaired(name, theirs, missing="prediction"))
+        if name not in target.files:
+            unpaired.append(Unpaired(name, prediction.file(name), missing="target"))
+        elif name not in prediction.files:
+            unpaired.append(Unpaired(name, target.file(name), missing="prediction"))
+        else:
+            pairs.append(Pair(name, prediction.file(name), target.file(name)))
     if not pairs:
         raise PairingError(_nothing_in_common(prediction, target))
     ignored = prediction.ignored + target.ignored
@@ -186,10 +242,10 @@ def _paired(prediction: _Folder, target: _Folder) -> Pairing:
 # Reading a folder
 
 
-def _folder(path: Path, glob: str | None) -> _Folder:
-    files: dict[str, Path] = {}
-    arrays: dict[str, Path] = {}
-    twins: list[tuple[Path, Path]] = []  # two files with one name
+def _folder(path: Place, glob: str | None) -> _Folder:
+    files: dict[str, str] = {}
+    arrays: dict[str, str] = {}
+    twins: list[tuple[str, str]] = []  # two files with one name
     images = ignored = 0
     example = ""
     for relative in _walk(path):
@@ -203,8 +259,8 @@ def _folder(path: Path, glob: str | None) -> _Folder:
             continue
         alike = arrays if suffix == ARRAY_SUFFIX else files
         if name in alike:
-            twins.append((alike[name], path / relative))
-        alike[name] = path / relative
+            twins.append((f"{name}.{alike[name].rpartition('.')[2]}", printable(relative)))
+        alike[name] = sys.intern(relative[len(name) :]) if relative.startswith(name) else relative
     if twins:
         raise PairingError(_twins_message(path, twins))
     ignored += len(arrays.keys() & files.keys())
@@ -214,8 +270,17 @@ def _folder(path: Path, glob: str | None) -> _Folder:
     return folder
 
 
-def _walk(root: Path) -> Iterator[str]:
-    """Relative POSIX path of every file under `root`; "" stands for something hidden.
+def _walk(root: Place) -> Iterator[str]:
+    """Relative POSIX path of every file under `root`; "" stands for something hidden."""
+    if isinstance(root, Path):
+        yield from _walk_here(root)
+        return
+    with _readable(root):
+        yield from places.walk(root)
+
+
+def _walk_here(root: Path) -> Iterator[str]:
+    """Of a folder on this machine.
 
     Links to folders are followed, except to a folder that the path has already come through: two names of
     one folder are both walked, and a loop ends.
@@ -248,12 +313,12 @@ def _walk(root: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _readable(folder: Path) -> Iterator[None]:
+def _readable(folder: Place) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         # Leaving the folder out would leave its images out of the mean.
-        raise PairingError(f"{shown(folder)}: the folder cannot be read ({error.strerror}).") from error
+        raise PairingError(f"{shown(folder)}: the folder cannot be read ({error.strerror or error}).") from error
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -270,14 +335,16 @@ def _image_name(relative: str) -> tuple[str, str]:
     return (printable(stem), suffix) if suffix in IMAGE_SUFFIXES else ("", "")
 
 
-def _is_file(path: Path) -> bool:
+def _is_file(path: Place) -> bool:
     """Whether an argument is a file rather than a folder; whether it holds an image is seen on reading."""
     try:
+        if isinstance(path, Address):
+            return not places.is_folder(path)
         return not stat.S_ISDIR(path.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
         raise PairingError(_missing_message(path)) from None
     except OSError as error:
-        raise PairingError(f"{shown(path)}: cannot be read ({error.strerror}).") from error
+        raise PairingError(f"{shown(path)}: cannot be read ({error.strerror or error}).") from error
 
 
 # Messages
@@ -288,24 +355,41 @@ def _some(names: list[str], limit: int) -> str:
     return ", ".join(names[:limit]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _missing_message(path: Path) -> str:
+def _missing_message(path: Place) -> str:
     """Says which part of `path` is missing, and the existing name that looks most like it."""
-    gone = next((part for part in (path, *path.parents) if part.parent.is_dir()), path)
     kind = "file" if path.suffix.lower() in IMAGE_SUFFIXES else "folder"
+    if isinstance(path, Address) and path.archive is not None and not _is_there(replace(path, path="")):
+        path, kind = path.archive, "archive"
+    gone = next((part for part in (path, *path.parents) if _is_there(part.parent)), path)
     message = f"{shown(path)}: no such {kind}"
     if gone != path:
         message += f" (there is no {shown(gone)})"
+    near = difflib.get_close_matches(gone.name, _beside(gone), n=1)
+    return message + (f"; did you mean {shown(gone.parent / near[0])}?" if near else ".")
+
+
+def _is_there(folder: Place) -> bool:
     try:
-        there = [entry.name for entry in gone.parent.iterdir()]
-    except OSError:  # no suggestion then
-        there = []
-    near = difflib.get_close_matches(gone.name, there, n=1)
-    return message + (f"; did you mean {shown(gone.with_name(near[0]))}?" if near else ".")
+        return folder.is_dir() if isinstance(folder, Path) else places.is_root(folder) or places.is_folder(folder)
+    except OSError:
+        return False
 
 
-def _twins_message(path: Path, twins: list[tuple[Path, Path]]) -> str:
-    first, second = (shown(file.relative_to(path)) for file in twins[0])
+def _beside(path: Place) -> list[str]:
+    """The names beside it, some of very many; none where nobody can say."""
+    if isinstance(path, Address):
+        return places.near(path)
+    try:
+        return [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return []
+
+
+def _twins_message(path: Place, twins: list[tuple[str, str]]) -> str:
+    first, second = map(visible, twins[0])
     more = f" (and {len(twins) - 1} more such)" if len(twins) > 1 else ""
+    if first == second:
+        return f"{shown(path)}: {first} is in more than one of these archives{more}; keep one of them."
     return (
         f"{shown(path)}: {first} and {second} have one name{more}; images are paired by path without "
         "suffix. Keep one of them, or choose with --glob (of predictions and targets)."
@@ -337,11 +421,24 @@ def _hint(prediction: _Folder, target: _Folder) -> str:
         return " They look alike, but their accents are written in two ways (Unicode NFC and NFD): rename one side."
     for folder, other in ((prediction, target), (target, prediction)):
         if level := _level_more(folder, other):
-            return f" {folder} has a folder level more: {folder}/{level} would fit in its place."
+            return f" {folder} has a folder level more: {shown(folder.path / level)} would fit in its place."
     if words := _words_more(ours, theirs):
         return words
+    if below := _both_levels_more(prediction, target):
+        return below
     if {name.rpartition("/")[2] for name in ours} & {name.rpartition("/")[2] for name in theirs}:
         return " Some file names agree, but not the folders they are in."
+    return ""
+
+
+def _both_levels_more(prediction: _Folder, target: _Folder) -> str:
+    """Which folders to name where names agree below one folder of each side, as in pred/ and gt/; else empty."""
+    tops = {below: top for top, _, below in (name.partition("/") for name in target.files)}
+    for name in sorted(prediction.files, key=natural_key):
+        top, slash, below = name.partition("/")
+        if slash and tops.get(below):
+            ours, theirs = shown(prediction.path / top), shown(target.path / tops[below])
+            return f" They agree below {ours} and {theirs}: give these two."
     return ""
 
 

@@ -6,13 +6,18 @@ Plain values: gates, comparison and reports read these, and nothing here knows a
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from relight_eval.groups import Grouping
-from relight_eval.statistics import RESAMPLES, SEED, Summary, summary
+from relight_eval.packing import NOTHING, Common, Hashes, Named, Numbers, Scores, Small
+from relight_eval.statistics import RESAMPLES, SEED, Summary, summaries
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +29,7 @@ Better = Literal["higher", "lower", "nearest", "none"]
 ARROWS = {"higher": "↑", "lower": "↓", "nearest": "→", "none": " "}
 Status = Literal["ok", "error", "missing_prediction", "missing_target"]
 Outcome = Literal["pass", "warn", "fail"]
+S = TypeVar("S", float, NDArray[np.float64])
 
 # Of a signature, what was used to compute rather than what was computed: scores agree to 1e-5 whatever these are.
 ENVIRONMENT = (
@@ -37,6 +43,7 @@ SPREAD = ("interval", "group")
 # Of a signature, what only added columns: a run that has it and one that has not were scored alike.
 ADDED = ("align", "regions")
 STOPPED = "not scored: the run was stopped before"  # the error of rows that it did not come to
+AT_ONCE = 4_000_000  # scores that are resampled at once: 32 MB
 ALIGNED = "_aligned"  # behind the name of a column: of the aligned prediction
 
 
@@ -72,14 +79,17 @@ class Column:
     def arrow(self) -> str:
         return ARROWS[self.better]
 
-    def goodness(self, score: float) -> float:
-        """A number that is the larger the better the score; NaN where a column does not tell."""
-        nearness = -abs(score - self.identical) if math.isfinite(self.identical) else math.nan
-        return {"higher": score, "lower": -score, "nearest": nearness, "none": math.nan}[self.better]
+    def goodness(self, score: S) -> S:
+        """A number that is the larger the better the score, or one of each; NaN where a column does not tell."""
+        if self.better == "higher":
+            return score
+        if self.better == "lower":
+            return -score
+        return -abs(score - self.identical) if self.better == "nearest" else score * math.nan
 
 
-@dataclass(frozen=True)
-class Row:
+@dataclass(frozen=True, eq=False)
+class Row(Small):
     """One image name: its scores, or the reason why it has none (`status`, `error`).
 
     `scores` holds only values that were computed. A pair that some metrics could not score (too small for
@@ -92,21 +102,23 @@ class Row:
     the contents of the files as they were read: "prediction", "target", "input", "mask" -> hexadecimal.
     """
 
+    __slots__ = ("_scores", "_sha256", "name")
+
     name: str
-    prediction: str = ""
-    target: str = ""
-    width: int | None = None
-    height: int | None = None
-    scores: Mapping[str, float] = field(default_factory=dict)
-    status: Status = "ok"
-    error: str = ""
-    note: str = ""
-    input: str = ""
-    mask: str = ""
-    digests: Mapping[str, str] = field(default_factory=dict)
-    mistakes: tuple[str, ...] = ()
-    floors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    sha256: Mapping[str, str] = field(default_factory=dict)
+    prediction: Named = Named("")
+    target: Named = Named("")
+    width: Common[int | None] = Common(None)
+    height: Common[int | None] = Common(None)
+    scores: Scores = Scores(Numbers({}))
+    status: Common[Status] = Common("ok")
+    error: Common[str] = Common("")
+    note: Common[str] = Common("")
+    input: Common[str] = Common("")
+    mask: Common[str] = Common("")
+    digests: Common[Mapping[str, str]] = Common(NOTHING)
+    mistakes: Common[tuple[str, ...]] = Common(())
+    floors: Common[Mapping[str, Mapping[str, float]]] = Common(NOTHING)
+    sha256: Hashes = Hashes(NOTHING)
 
 
 @dataclass(frozen=True)
@@ -135,13 +147,36 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Shard:
+    """That results are those of a part of a run: the `index`-th, from 1, `of` so many.
+
+    `names` is how many image names the whole run has, and `digest` the SHA-256 (hexadecimal) of them, each with the
+    side that lacks it: equal for the parts of one run.
+    """
+
+    index: int
+    of: int
+    names: int
+    digest: str
+
+    def __str__(self) -> str:
+        return f"part {self.index} of {self.of}"
+
+    @property
+    def note(self) -> str:
+        """What must be said above all that is told of a part."""
+        return f"{self} of a run over {self.names} names; relight-eval merge makes the whole of all parts"
+
+
+@dataclass(frozen=True)
 class Results:
-    """A whole run: one row for every image name of either folder, in natural order of the names.
+    """A whole run, or a part of one: one row for every image name of either folder, in natural order of the names.
 
     `signature` is the protocol (versions, constants, weights), empty where it is not known, and `warnings` what must
     be said above any table, such as a metric that could not be had. `ignored` counts the files that are no images by
     their suffix. `grouping` and `seed` are how intervals are resampled; see `resampled`. `thresholds` are those of
-    `findings` that were chosen.
+    `findings` that were chosen. Of a part (`shard` says of what), `ignored` and the warnings about folders are those of
+    the whole, and rows do not say whether their prediction is that of another name; see `with_twins`.
     """
 
     prediction: str
@@ -156,7 +191,8 @@ class Results:
     seed: int = SEED
     thresholds: Mapping[str, float] = field(default_factory=dict)
     verdicts: tuple[Verdict, ...] = ()
-    _summaries: dict[str, Summary] = field(default_factory=dict, init=False, repr=False, compare=False)
+    shard: Shard | None = None
+    _told: dict[str, tuple[Summary, str]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def resampled(self, grouping: Grouping | None, seed: int) -> Results:
         """These results with intervals that resample these groups from this seed; the signature says so."""
@@ -174,9 +210,17 @@ class Results:
     @property
     def main(self) -> list[Column]:
         """The main columns that have scores."""
-        return [column for column in self.columns if column.main and self.values(column.name)]
+        return [column for column in self.columns if column.main and column.name in self.has]
 
-    @property
+    @cached_property
+    def has(self) -> set[str]:
+        """The names of the columns of which any row has a score."""
+        found = set[str]()
+        for row in self.rows:
+            found.update(row.scores)
+        return found
+
+    @cached_property
     def scored(self) -> tuple[Row, ...]:
         """Rows with at least one score."""
         return tuple(row for row in self.rows if row.scores)
@@ -198,15 +242,37 @@ class Results:
 
     def values(self, column: str) -> dict[str, float]:
         """The scores of one column by image name, in row order; names without that score are left out."""
-        return {row.name: row.scores[column] for row in self.rows if column in row.scores}
+        return {row.name: scores[column] for row in self.rows if column in (scores := row.scores)}
+
+    def tables(self, columns: Sequence[Column]) -> Iterator[tuple[Sequence[Column], NDArray[np.float64]]]:
+        """The scores of these columns, of as many at once as there should be: (columns, scored rows), NaN for none."""
+        rows = self.scored
+        for some in in_memory(columns, len(rows)):
+            names = [column.name for column in some]
+            scores = (of.get(name, math.nan) for row in rows for of in (row.scores.as_dict(),) for name in names)
+            yield some, np.fromiter(scores, np.float64, len(rows) * len(names)).reshape(len(rows), len(names)).T
 
     def summary(self, column: str) -> Summary:
-        """What the table says of this column. (Resampled once: several reports ask.)"""
-        if column not in self._summaries:
-            values = self.values(column)
-            groups = self.grouping.units(values) if self.grouping else None
-            self._summaries[column] = summary(list(values.values()), groups, seed=self.seed)
-        return self._summaries[column]
+        """What the table says of this column."""
+        return self._of_columns[column][0]
+
+    def worst(self, column: str) -> str:
+        """The name of the image that is the worst by this column; empty where none has it, or it does not tell."""
+        return self._of_columns[column][1]
+
+    @property
+    def _of_columns(self) -> Mapping[str, tuple[Summary, str]]:
+        """Both of every column, made once. (To resample all together takes little longer than one.)"""
+        if not self._told:
+            rows = self.scored
+            groups = self.grouping.units(row.name for row in rows) if self.grouping else None
+            for columns, scores in self.tables(self.columns):
+                found = summaries(list(scores), groups, seed=self.seed)
+                for column, summary, of_column in zip(columns, found, scores, strict=True):
+                    goodness = column.goodness(of_column)
+                    worst = "" if np.isnan(goodness).all() else rows[np.nanargmin(goodness)].name
+                    self._told[column.name] = summary, worst
+        return self._told
 
     def group_means(self, name: str) -> dict[str, tuple[int, dict[str, float]]]:
         """Of every value of the group of this name: how many scored images it has, and the means of their columns.
@@ -214,16 +280,17 @@ class Results:
         As in `summary`, infinite scores are left out of a mean; a column without finite scores is left out.
         """
         assert self.grouping is not None, "only asked of results with groups"
-        labels = self.grouping.labels(name, (row.name for row in self.scored))
-        counts = Counter(labels.values())
+        labels = list(self.grouping.labels(name, (row.name for row in self.scored)).values())
+        counts = Counter(labels)
         means: dict[str, dict[str, float]] = {label: {} for label in counts}
-        for column in self.columns:
-            scores: dict[str, list[float]] = {}
-            for image, score in self.values(column.name).items():
-                if math.isfinite(score):
-                    scores.setdefault(labels[image], []).append(score)
-            for label, values in scores.items():
-                means[label][column.name] = math.fsum(values) / len(values)
+        for columns, table in self.tables(self.columns):
+            for column, scores in zip(columns, table, strict=True):
+                finite: dict[str, list[float]] = {}
+                for label, score in zip(labels, scores, strict=True):
+                    if math.isfinite(score):
+                        finite.setdefault(label, []).append(score)
+                for label, values in finite.items():
+                    means[label][column.name] = math.fsum(values) / len(values)
         return {label: (counts[label], found) for label, found in means.items()}
 
     def to_frame(self) -> pd.DataFrame:
@@ -238,8 +305,39 @@ class Results:
             + [row.status, row.error]
             for row in self.rows
         ]
-        frame = pd.DataFrame(records, columns=[*head, *scores, "status", "error"])
+        # (objects: the texts of pandas are UTF-8 where pyarrow is installed, and not all names of files are)
+        frame = pd.DataFrame(records, columns=[*head, *scores, "status", "error"], dtype=object)
         return frame.astype({"width": "Int64", "height": "Int64", **dict.fromkeys(scores, "float64")})
+
+
+def in_memory(columns: Sequence[Column], images: int) -> Iterator[Sequence[Column]]:
+    """The columns, as many at once as there should be of so many images."""
+    count = max(1, AT_ONCE // max(1, images))
+    return (columns[first : first + count] for first in range(0, len(columns), count))
+
+
+def with_twins(rows: Sequence[Row]) -> list[Row]:
+    """The rows of a whole run, those whose prediction has the content of that of another name with that said."""
+    # (Hashes of all contents first: the contents of a million would take more memory than there is left.)
+    hashes = np.fromiter((hash(row.sha256.get("prediction", "")) for row in rows), np.int64, len(rows))
+    different, counts = np.unique(hashes, return_counts=True)
+    again = set(different[counts > 1].tolist())
+    names: defaultdict[str, list[str]] = defaultdict(list)  # of contents that there may be twice
+    for row in rows if again else ():
+        content = row.sha256.get("prediction", "")
+        if content and hash(content) in again:  # (one that could not be read has none)
+            names[content].append(row.name)
+
+    def with_twin(row: Row) -> Row:
+        alike = names.get(row.sha256.get("prediction", ""), []) if names else []
+        if len(alike) < 2:
+            return row
+        first = alike[1] if alike[0] == row.name else alike[0]
+        more = f" and {len(alike) - 2} more" if len(alike) > 2 else ""
+        twin = f"the prediction is the same file as that of {first}{more}"
+        return replace(row, mistakes=(*row.mistakes, twin))
+
+    return [with_twin(row) for row in rows]
 
 
 def signature_differences(ours: Results, theirs: Results, metrics: set[str]) -> dict[str, tuple[str, str]]:

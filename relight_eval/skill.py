@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,19 +32,20 @@ class Worth:
 
 def worths(results: Results) -> Iterator[Worth]:
     """Of every column that has floors, what its scores are worth."""
-    for column in results.columns:
-        if found := _worth(results, column):
+    rows = [row for row in results.rows if row.floors]
+    for column in results.columns if rows else ():
+        if found := _worth(rows, column):
             yield found
 
 
-def _worth(results: Results, column: Column) -> Worth | None:
+def _worth(rows: Sequence[Row], column: Column) -> Worth | None:
     name = column.name
-    kinds = {floor for row in results.rows for floor, scores in row.floors.items() if name in scores}
+    kinds = {floor for row in rows for floor, scores in row.floors.items() if name in scores}
 
     def scores_of(row: Row) -> list[float]:  # NaN where one is lacking
         return [row.scores.get(name, math.nan), *(row.floors.get(kind, {}).get(name, math.nan) for kind in kinds)]
 
-    rows = [row for row in results.rows if all(map(math.isfinite, scores_of(row)))]
+    rows = [row for row in rows if all(map(math.isfinite, scores_of(row)))]
     if not kinds or not rows:
         return None
     scores = np.array([row.scores[name] for row in rows])

@@ -16,7 +16,7 @@ from relight_eval.columns import known
 from relight_eval.comparison import Comparison, compare, trends, words
 from relight_eval.errors import ResultsError, UsageError
 from relight_eval.groups import Grouping
-from relight_eval.results import Column, Results, Row
+from relight_eval.results import Column, Results, Row, Shard
 from relight_eval.statistics import EXACT, FEWEST, bootstrap_interval, paired_p
 from tests.runs import COLUMNS, run
 
@@ -772,7 +772,7 @@ def test_where_nothing_differs_any_metric_is_called_better_or_worse_5_percent_of
     """Four metrics that mostly agree (correlation 0.7), as those of one image do. All of
     `compare` and `words` runs but the bootstrap, on which no verdict rests."""
     for module in (comparison, statistics):
-        monkeypatch.setattr(module, "bootstrap_interval", lambda *_, **__: (math.nan, math.nan))
+        monkeypatch.setattr(module, "bootstrap_intervals", lambda columns, *_, **__: [(math.nan,) * 2] * len(columns))
     rng = np.random.default_rng(4)
     names, sign = ("charbonnier", "psnr", "ssim", "lpips"), np.array([-1, 1, 1, -1])[:, None]
     alarms = significant = 0
@@ -921,3 +921,9 @@ def test_runs_saved_with_other_thresholds_are_told_with_those_of_the_first() -> 
 def test_sorting_by_a_column_that_has_no_better_side_is_refused() -> None:
     with pytest.raises(UsageError, match="--by share_rest: there is no such column"):
         comparison.sorted_by([KNOWN["psnr"], known()["share_rest"]], "share_rest")
+
+
+def test_a_part_is_not_compared() -> None:
+    part = replace(run(), shard=Shard(2, 3, 18, ""))
+    with pytest.raises(ResultsError, match="b: is part 2 of 3 of a run, and a whole one is needed"):
+        compare({"a": run(), "b": part}, force=True)

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from relight_eval.columns import known
+from relight_eval.errors import ResultsError
 from relight_eval.gates import judge
 from relight_eval.groups import Grouping
-from relight_eval.results import STOPPED, Results, Row, Verdict
+from relight_eval.results import STOPPED, Results, Row, Shard, Verdict
 from relight_eval.rules import COMPARE, parse
 from relight_eval.statistics import bootstrap_interval
 from relight_eval.text import agreeing, exact, some
@@ -866,3 +867,12 @@ def test_of_a_run_that_was_stopped_no_rule_can_tell_that_it_passes(strict: bool,
     assert (passing.outcome, passing.undecided) == (outcome, True)
     assert passing.line.endswith(", so far: 1 image is still to score")
     assert (failing.outcome, "still to score" in failing.line) == ("fail", False)
+
+
+def test_a_part_is_not_judged() -> None:
+    part = replace(run(), shard=Shard(2, 3, 18, ""))
+    assert judge(part, []) == ()
+    with pytest.raises(ResultsError, match="this run: is part 2 of 3 of a run"):
+        judge(part, [parse("ssim >= 0.1")])
+    with pytest.raises(ResultsError, match="the baseline: is part 2 of 3 of a run"):
+        judge(run(), [], baseline=part)

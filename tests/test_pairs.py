@@ -397,7 +397,13 @@ def test_folder_without_images(out: Path, gt: Path, files: list[str], message: s
             r"gt has a folder level more: \S+/gt/x/y would fit in its place\.$",
             id="folder-levels-in-target",
         ),
-        pytest.param(["k1/a.png"], ["k2/a.png"], r"Some file names agree, but not the folders", id="other-folders"),
+        pytest.param(
+            ["pred/a.png", "pred/k/b.png"],
+            ["gt/a.png", "gt/k/b.png"],
+            r"They agree below \S+/out/pred and \S+/gt/gt: give these two\.$",
+            id="a-folder-in-each",
+        ),
+        pytest.param(["k1/a.png"], ["k2/l/a.png"], r"Some file names agree, but not the folders", id="other-folders"),
         pytest.param(
             ["k/001_pred.png", "k/002_pred.png", "k/002_input.png"],
             ["k/001_gt.png", "k/002_gt.png"],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 
+from relight_eval import statistics
 from relight_eval.columns import known
 from relight_eval.groups import Grouping
 from relight_eval.results import Results, Row, paired_changes, signature_differences
@@ -28,6 +30,25 @@ def test_values_are_by_name_and_only_of_rows_that_have_them() -> None:
     assert run().values("ssim") == {"a": 0.75, "b10": 1.0}
 
 
+@pytest.mark.parametrize("at_once", [1, 1000])
+def test_tables_hold_every_column_and_nan_for_what_is_lacking(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("relight_eval.results.AT_ONCE", at_once)
+    results = run()
+    found = {
+        c.name: s.tolist() for columns, table in results.tables(COLUMNS) for c, s in zip(columns, table, strict=True)
+    }
+    names = [row.name for row in results.scored]
+    for column in COLUMNS:
+        values = zip(names, found[column.name], strict=True)
+        assert {name: value for name, value in values if not math.isnan(value)} == results.values(column.name)
+
+
+def test_the_worst_image_of_a_column_is_the_first_of_those() -> None:
+    rows = tuple(Row(name, scores={"psnr": psnr, "local_x": 1.0}) for name, psnr in (("a", 30), ("b", 20), ("c", 20)))
+    results = replace(run(rows), columns=(*COLUMNS, known()["local_x"]))
+    assert [results.worst(name) for name in ("psnr", "ssim", "local_x")] == ["b", "", ""]
+
+
 def test_frame_has_the_columns_of_the_contract_in_order() -> None:
     frame = run().to_frame()
     assert list(frame.columns) == [
@@ -36,6 +57,11 @@ def test_frame_has_the_columns_of_the_contract_in_order() -> None:
         *("status", "error"),
     ]
     assert list(frame["image"]) == ["a", "b10", "broken", "extra", "gone", "small"]
+
+
+def test_frame_takes_any_name_of_a_file() -> None:
+    name = os.fsdecode(b"a\xff")
+    assert list(run(rows=(Row(name, error=name),)).to_frame()[["image", "error"]].loc[0]) == [name, name]
 
 
 def test_frame_holds_floats_where_there_are_scores_and_nothing_elsewhere() -> None:
@@ -191,6 +217,23 @@ def test_summary_is_of_the_column_with_the_groups_and_seed_of_the_run() -> None:
     assert results.resampled(ROOMS, 1).summary("ssim") == summary(values, rooms, seed=1)
     intervals = {summary(values).ci95, summary(values, seed=1).ci95, summary(values, rooms, seed=1).ci95}
     assert len(intervals) == 3
+
+
+def test_columns_are_resampled_together_or_where_that_is_too_much_memory_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times_drawn, drawn = statistics._times_drawn, []
+    monkeypatch.setattr(statistics, "_times_drawn", lambda *of: drawn.append(of) or times_drawn(*of))
+    names = ("charbonnier", "psnr", "ssim")
+    rows = [
+        Row(name, scores={"charbonnier": 1 / score, "psnr": score**2, "ssim": score}) for name, score in IMAGES.items()
+    ]
+    together, apart = run(tuple(rows)), run(tuple(rows))
+    summaries = [together.summary(name) for name in names]
+    assert len(drawn) == 1
+    monkeypatch.setattr("relight_eval.results.AT_ONCE", len(IMAGES))
+    assert [apart.summary(name) for name in names] == summaries
+    assert len(drawn) == 1 + 3
 
 
 def test_summary_leaves_out_images_without_the_score_and_their_group() -> None:

@@ -7,13 +7,25 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 import scipy.stats
 
-from relight_eval.statistics import FEWEST, bootstrap_interval, holm, mean, paired_p, quantile, summary
+from relight_eval import statistics
+from relight_eval.statistics import (
+    FEWEST,
+    bootstrap_interval,
+    bootstrap_intervals,
+    holm,
+    mean,
+    paired_p,
+    quantile,
+    summaries,
+    summary,
+)
 
 RNG = np.random.default_rng(5)
 BEGINNING = RNG.bit_generator.state
@@ -225,7 +237,72 @@ def test_interval_of_many_scores_is_the_same_in_small_batches_of_resamples() -> 
     indices = np.random.default_rng(0).integers(0, 20_000, (300, 20_000))
     tail = (1 - expanded(20_000)) / 2
     expected = np.quantile(scores[indices].mean(axis=1), [tail, 1 - tail])
-    assert bootstrap_interval(scores, resamples=300) == pytest.approx(tuple(expected), abs=1e-9)
+    assert bootstrap_interval(scores, resamples=300) == pytest.approx(tuple(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("units", [FEWEST, 100, 5000])
+@pytest.mark.parametrize("grouped", [False, True], ids=["images", "groups"])
+def test_interval_is_to_the_last_bit_the_same_beside_whatever_others(units: int, grouped: bool) -> None:
+    """Products of matrices of another shape add up in another order: 0.1 + 0.2 + 0.3 or 0.1 + 0.5."""
+    columns = [RNG.normal(i, 10.0**-i, 3 * units if grouped else units) for i in range(24)]
+    groups = [f"scene{i % units}" for i in range(3 * units)] if grouped else None
+    alone = [bootstrap_interval(scores, groups, resamples=200) for scores in columns]
+    for count in (2, 3, 24):
+        assert bootstrap_intervals(columns[:count], groups, resamples=200) == alone[:count]
+
+
+def test_sums_of_resamples_are_exact() -> None:
+    """Also where the large cancel out: what `math.fsum` says of each resample."""
+    scores = np.concatenate([RNG.normal(0, 1e-3, 200), [1e9, -1e9]])
+    indices = np.random.default_rng(0).integers(0, 202, (50, 202))
+    expected = [math.fsum(scores[drawn]) for drawn in indices]
+    assert min(map(abs, expected)) < 0.1
+    assert statistics._resampled_sums([scores], 50, seed=0)[0] == pytest.approx(expected, rel=1e-15, abs=1e-15)
+
+
+@pytest.mark.parametrize("power", [-900, -60, 60, 900])
+def test_interval_is_of_one_scale_with_its_scores(power: int) -> None:
+    scores = RNG.normal(size=30)
+    low, high = bootstrap_interval(scores)
+    assert bootstrap_interval(np.ldexp(scores, power)) == (math.ldexp(low, power), math.ldexp(high, power))
+
+
+def test_every_column_is_resampled_of_the_images_that_it_is_finite_of() -> None:
+    """As many units as there are then: those of a group that has no finite score are none."""
+    groups = [f"scene{i // 3:02}" for i in range(60)]
+    columns = [RNG.normal(size=60) for _ in range(5)]
+    columns[1][[0, 1, 2, 30]] = math.inf
+    columns[2][[0, 1, 2, 30]] = math.nan
+    columns[3][18:] = math.nan  # six groups are left
+    columns[4][:] = math.nan
+    for of in (None, groups):
+        found = bootstrap_intervals(columns, of)
+        for scores, interval in zip(columns, found, strict=True):
+            kept = np.isfinite(scores)
+            alone = bootstrap_interval(scores[kept], of and list(itertools.compress(of, kept)))
+            assert interval == pytest.approx(alone, abs=0, nan_ok=True)
+        assert [math.isnan(low) for low, _ in found] == [False, False, False, of is not None, True]
+
+
+def test_summaries_are_those_of_the_scores_that_there_are() -> None:
+    scores = RNG.normal(size=20)
+    lacking = np.where(np.arange(20) % 5, scores, math.nan)
+    groups = [f"scene{i // 2}" for i in range(20)]
+    kept = [i for i in range(20) if i % 5]
+    expected = [summary(scores, groups, seed=3), summary(scores[kept], [groups[i] for i in kept], seed=3)]
+    assert summaries([scores, lacking], groups, seed=3) == expected
+    assert expected[1].count == 16
+
+
+def test_memory_of_many_scores_is_bounded() -> None:
+    """Of all indices at once it would be 800 MB, and 100 MB of how often each is drawn."""
+    columns = [RNG.normal(size=200_000) for _ in range(2)]
+    bootstrap_interval(columns[0][:10])  # (what is imported)
+    tracemalloc.start()
+    bootstrap_intervals(columns, resamples=500)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 80e6
 
 
 def test_interval_of_equal_scores_has_no_width() -> None:

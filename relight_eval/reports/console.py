@@ -12,14 +12,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from relight_eval.findings import Finding, counts, findings, told
+from relight_eval.findings import diagnosed, each, tally, told
 from relight_eval.reports.verdicts import LABELS, blamed, lines
-from relight_eval.results import Column, Results
+from relight_eval.results import Column, Results, Row
 from relight_eval.skill import Worth, sentence, worths
 from relight_eval.statistics import FEWEST, Summary
 from relight_eval.text import counted, number, some, visible
@@ -78,8 +79,8 @@ def _blocks(results: Results, most: int | None, *, every: bool) -> Iterator[Rend
             yield _groups(results, name, most)
     if len(results.scored) > 1 and results.main:
         yield _worst(results)
-    if found := findings(results):
-        yield _why(results, found, most)
+    if rows := diagnosed(results):
+        yield _why(results, rows, most)
 
 
 def _paired(results: Results) -> Table:
@@ -135,9 +136,8 @@ def _scores(results: Results, *, every: bool) -> Group:
     for column in results.columns:
         if column.metric in TOLD_IN_WORDS and not every:
             continue
-        values = results.values(column.name)
         summaries[column.name] = results.summary(column.name)
-        table.add_row(*_score_row(column, summaries[column.name], values))
+        table.add_row(*_score_row(column, summaries[column.name], results.worst(column.name)))
     return Group(table, *(Text(line, style="dim") for line in _legend(results, summaries)))
 
 
@@ -161,13 +161,12 @@ def nearest_said(columns: Iterable[Column]) -> list[str]:
     return [NEAREST] if any(column.better == "nearest" for column in columns) else []
 
 
-def _score_row(column: Column, found: Summary, values: dict[str, float]) -> list[Text]:
+def _score_row(column: Column, found: Summary, worst: str) -> list[Text]:
     style = "bold" if column.main else "dim"
     name = Text(f"{column.name if len(column.name) < 18 else column.short} {column.arrow}", style=style)
-    if not values:
+    if not found.count:
         return [name, Text("none", style="yellow")]
     numbers = (found.mean, *found.ci95, found.median, found.p05, found.p95)
-    worst = "" if column.better == "none" else min(values, key=lambda image: column.goodness(values[image]))
     return [name, *(Text(number(value)) for value in numbers), Text(visible(worst))]
 
 
@@ -188,21 +187,26 @@ def _floors(worth: Sequence[Worth], images: int) -> Group:
     return Group(table, *(Text(line, style="dim") for line in said))
 
 
-def _why(results: Results, found: Mapping[str, tuple[Finding, ...]], most: int | None) -> Group:
+def _why(results: Results, rows: Sequence[Row], most: int | None) -> Group:
     """What is wrong with the images, in words, the worst first; and how often."""
     table = plain_table()
     table.add_column("image", overflow="fold", max_width=24)
     table.add_column("why", overflow="fold")
-    for name in worst_found(results, found)[:most]:
-        table.add_row(Text(visible(name)), Text(told(found[name])))
-    kinds = ", ".join(f"{kind} {count}" for kind, count in counts(found).items())
-    return titled(f"Why: {kinds}", table, 0 if most is None else max(0, len(found) - most))
+    shown = dict.fromkeys(worst_found(results, [row.name for row in rows])[:most])
+    named = {row.name: row for row in rows if row.name in shown}
+    for name, found in each(results, map(named.__getitem__, shown)):
+        table.add_row(Text(visible(name)), Text(told(found)))
+    kinds = ", ".join(f"{kind} {count}" for kind, count in tally(each(results, rows)).items())
+    return titled(f"Why: {kinds}", table, 0 if most is None else max(0, len(rows) - most))
 
 
 def worst_found(results: Results, found: Collection[str]) -> list[str]:
     """Of the images that have findings, the names, the worst first."""
     main = results.main
-    return [name for name in worst_images(results, main) if name in found] if found and main else list(found)
+    if not found or not main:
+        return list(found)
+    worst, among = worst_images(results, main), set(found)
+    return [name for name in worst if name in among]
 
 
 def _narrow(results: Results) -> list[Column]:
@@ -215,12 +219,13 @@ def _worst(results: Results) -> Table:
     """The images with the worst mean rank over the first column of each metric."""
     main = _narrow(results)
     names = worst_images(results, results.main)[:WORST]
+    scores_of = {row.name: row.scores for row in results.rows if row.name in names}
     table = plain_table("Worst images")
     table.add_column("image", overflow="fold")
     for column in main:
         table.add_column(column.short, justify="right", no_wrap=True)
     for name in names:
-        scores = [results.values(column.name).get(name) for column in main]
+        scores = [scores_of[name].get(column.name) for column in main]
         table.add_row(Text(visible(name)), *("" if score is None else number(score) for score in scores))
     return table
 
@@ -240,33 +245,36 @@ def order(results: Results) -> list[str]:
 
 def worst_images(results: Results, columns: Sequence[Column]) -> list[str]:
     """The names of the scored images, worst first: by their mean rank over these columns."""
-    return worst_first([row.name for row in results.scored], {c: results.values(c.name) for c in columns})
+    values = (of for some, scores in results.tables(columns) for of in zip(some, scores, strict=True))
+    return worst_first([row.name for row in results.scored], values)
 
 
-def worst_first(names: Sequence[str], values: Mapping[Column, Mapping[str, float]]) -> list[str]:
-    ranks: dict[str, list[float]] = {name: [] for name in names}
-    for column, of_names in values.items():
-        goodness = np.array([column.goodness(value) for value in of_names.values()])
-        order = np.searchsorted(np.sort(goodness), goodness) / max(1, len(goodness))
-        for name, rank in zip(of_names, order, strict=True):
-            ranks[name].append(float(rank))
-    ranked = [name for name, found in ranks.items() if found]
-    return sorted(ranked, key=lambda name: sum(ranks[name]) / len(ranks[name]))
+def worst_first(names: Sequence[str], values: Iterable[tuple[Column, NDArray[np.float64]]]) -> list[str]:
+    """The names, but for those without any of these values (NaN), the worst first: by their mean rank."""
+    ranks, counts = np.zeros(len(names)), np.zeros(len(names))  # (one column after the other: of a million names)
+    for column, of_names in values:
+        (at,) = np.nonzero(~np.isnan(of_names))
+        goodness = column.goodness(of_names[at])
+        ranks[at] += np.searchsorted(np.sort(goodness), goodness) / max(1, len(goodness))
+        counts[at] += 1
+    (ranked,) = counts.nonzero()
+    order = np.argsort(ranks[ranked] / counts[ranked], kind="stable")
+    return [names[place] for place in ranked[order]]
 
 
 def _groups(results: Results, name: str, most: int | None) -> Group:
     """The means of the images of each group, the worst group first: by its mean rank over the metrics."""
     means = results.group_means(name)
     main = _narrow(results)
-    values = {c: {label: found[c.name] for label, (_, found) in means.items() if c.name in found} for c in main}
-    ranked = worst_first(list(means), values)
+    values = {c: np.array([found.get(c.name, math.nan) for _, found in means.values()]) for c in main}
+    ranked = worst_first(list(means), values.items())
     table = plain_table()
     table.add_column(name, overflow="fold")
     table.add_column("images", justify="right")
     for column in main:
         table.add_column(column.short, justify="right", no_wrap=True)
     for label in ranked[:most]:
-        scores = [values[column].get(label) for column in main]
+        scores = [means[label][1].get(column.name) for column in main]
         cells = ["" if score is None else number(score) for score in scores]
         table.add_row(Text(visible(label)), str(means[label][0]), *cells)
     return titled(f"Means by {name}, worst first (by mean rank)", table, len(ranked) - len(ranked[:most]))

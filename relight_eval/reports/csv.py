@@ -10,6 +10,7 @@ import csv
 import io
 import math
 import re
+from collections.abc import Iterator
 from typing import get_args
 
 from relight_eval.columns import known
@@ -18,7 +19,6 @@ from relight_eval.results import Results, Row, Status
 
 HEAD = ("image", "prediction", "target", "width", "height")
 TAIL = ("status", "error")
-TEXTS = ("image", "prediction", "target", "error")
 
 # What begins a formula, also full-width, and also where it has its `'` already: so that one is always to be taken away.
 FORMULA = r"'*[^\S\t\r\n]*[=+\-@＝＋－＠]"
@@ -29,12 +29,19 @@ GUARDED = re.compile(rf"{CELL}'(?={FORMULA})|\A'(?='*[\t\r\n])")
 
 
 def render(results: Results) -> str:
-    lines = Lines()
-    table = results.to_frame()
-    for name in TEXTS:
-        table[name] = [inert(text) for text in table[name]]
-    table.to_csv(lines, index=False, lineterminator="\r\n")
-    return lines.getvalue()
+    return "".join(lines(results))
+
+
+def lines(results: Results) -> Iterator[str]:
+    """The table line by line: of a million rows it would be a gigabyte."""
+    names = [column.name for column in results.columns]
+    table = csv.writer(Ends(), lineterminator="\r\n")
+    yield table.writerow((*HEAD, *names, *TAIL))
+    for row in results.rows:
+        scores = row.scores.as_dict()
+        texts = map(inert, (row.name, row.prediction, row.target))
+        numbers = (row.width, row.height, *map(scores.get, names))
+        yield table.writerow((*texts, *numbers, row.status, inert(row.error)))
 
 
 def inert(text: str) -> str:
@@ -47,11 +54,21 @@ def _as_it_was(cell: str) -> str:
     return GUARDED.sub("", cell)
 
 
+class Ends:
+    r"""What `csv.writer` gives a line to, and gives back: it ends in `\n`.
+
+    Written as if it ended in `\r\n`: only so is a name with `\r` in it put in quotes.
+    """
+
+    def write(self, line: str, /) -> str:
+        return line.removesuffix("\r\n") + "\n"
+
+
 class Lines(io.StringIO):
-    r"""Lines that end in `\n`, written as if they ended in `\r\n`: only so is a name with `\r` in it put in quotes."""
+    r"""Such lines in a file."""
 
     def write(self, line: str, /) -> int:
-        return super().write(line.removesuffix("\r\n") + "\n")
+        return super().write(Ends().write(line))
 
 
 def parse(text: str, source: str) -> Results:

@@ -10,15 +10,16 @@ import json
 import math
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import cache
 from typing import Any, get_args
 
 from relight_eval.errors import ResultsError, UsageError, printable
-from relight_eval.findings import THRESHOLDS, Finding, findings
+from relight_eval.findings import THRESHOLDS, each, is_diagnosed
 from relight_eval.groups import Grouping
 from relight_eval.pairs import natural_key
-from relight_eval.results import FORMAT, Better, Column, Results, Row, Verdict
+from relight_eval.results import FORMAT, Better, Column, Results, Row, Shard, Verdict
 from relight_eval.statistics import SEED
 
 TOO_FEW = "too few values"
@@ -27,8 +28,17 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def render(results: Results) -> str:
-    found = findings(results)
-    document = {
+    return "".join(pieces(results))
+
+
+def pieces(results: Results) -> Iterator[str]:
+    """The document piece by piece: of a million pairs it is 3 GB."""
+    return map(_without_surrogates, _document(_contents(results)))
+
+
+def _contents(results: Results) -> dict[str, Any]:
+    """What stands in the document, in iterators what there may be much of."""
+    return {
         "format": FORMAT,
         "prediction": results.prediction,
         "target": results.target,
@@ -37,21 +47,68 @@ def render(results: Results) -> str:
         "group": results.grouping.pattern if results.grouping else None,
         **({"thresholds": dict(results.thresholds)} if results.thresholds else {}),
         **({"unfinished": results.unfinished} if results.unfinished else {}),
+        **({"shard": asdict(results.shard) | {"ignored": results.ignored}} if results.shard else {}),
         "warnings": list(results.warnings),
         "columns": [_column(column) for column in results.columns],
         "aggregate": {column.name: _aggregate(results, column.name) for column in results.columns},
         **({"groups": _groups(results, results.grouping)} if results.grouping else {}),
-        "pairs": [_pair(row, found.get(row.name)) for row in results.rows if not row.status.startswith("missing_")],
-        "unpaired": [_unpaired(row) for row in results.unpaired],
+        "pairs": (_pair(results, row) for row in results.rows if not row.status.startswith("missing_")),
+        "unpaired": map(_unpaired, results.unpaired),
         "verdicts": [_verdict(verdict) for verdict in results.verdicts],
     }
-    return dumped(document)
 
 
 def dumped(document: dict[str, Any]) -> str:
     """The document as strict JSON; a byte of a name that is not UTF-8 is a text with `\\udcff` in it, as in the CSV."""
-    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return _without_surrogates("".join(_document(document)))
+
+
+def _without_surrogates(text: str) -> str:
     return SURROGATE.sub(lambda half: "\\" + printable(half[0]), text)
+
+
+def _document(contents: Mapping[str, Any]) -> Iterator[str]:
+    """What `json.dumps(contents, indent=1)` makes, where an iterator stands for a list."""
+    begin = "{"
+    for key, value in contents.items():
+        yield f"{begin}\n {_encoder(0)(key)}: "
+        yield from _list(value) if isinstance(value, Iterator) else (_indented(value, 1),)
+        begin = ","
+    yield "\n}\n"
+
+
+def _list(values: Iterator[Any]) -> Iterator[str]:
+    begin = "["
+    for value in values:
+        yield f"{begin}\n  {_indented(value, 2)}"
+        begin = ","
+    yield "\n ]" if begin == "," else "[]"
+
+
+def _indented(value: Any, depth: int) -> str:
+    """The value as it stands in so many others, each a space further right.
+
+    (With `indent`, `json` encodes in Python. Here C encodes all that holds nothing but numbers and texts.)
+    """
+    if not isinstance(value, dict | list) or not value:
+        return _encoder(0)(value)
+    items = value.values() if isinstance(value, dict) else value
+    line, end = "\n" + " " * (depth + 1), "\n" + " " * depth
+    if not any(isinstance(item, dict | list) for item in items):
+        text = _encoder(depth + 1)(value)
+        return f"{text[0]}{line}{text[1:-1]}{end}{text[-1]}"
+    texts = (_indented(item, depth + 1) for item in items)
+    if isinstance(value, list):
+        return f"[{line}{f',{line}'.join(texts)}{end}]"
+    named = (f"{_encoder(0)(key)}: {text}" for key, text in zip(value, texts, strict=True))
+    return f"{{{line}{f',{line}'.join(named)}{end}}}"
+
+
+@cache
+def _encoder(depth: int) -> Callable[[Any], str]:
+    """Of what is flat, with its items on lines of their own."""
+    separators = (",\n" + " " * depth, ": ")
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=separators).encode
 
 
 def _column(column: Column) -> dict[str, Any]:
@@ -80,12 +137,12 @@ def _groups(results: Results, grouping: Grouping) -> dict[str, Any]:
     }
 
 
-def _pair(row: Row, found: tuple[Finding, ...] | None) -> dict[str, Any]:
+def _pair(results: Results, row: Row) -> dict[str, Any]:
     """A pair; what not every run has is left out where it is empty."""
     beside: dict[str, Any] = {"input": row.input, "mask": row.mask, "note": row.note, "mistakes": list(row.mistakes)}
     beside |= {"digests": dict(row.digests), "sha256": dict(row.sha256)}
-    if found is not None:
-        beside["findings"] = [asdict(finding) for finding in found]
+    if is_diagnosed(row):
+        beside["findings"] = [vars(finding) for _, found in each(results, [row]) for finding in found]
     reasons = {name: _reason(value) for name, value in row.scores.items() if finite(value) is None}
     return {
         "image": row.name,
@@ -250,7 +307,18 @@ def _read(document: _Part) -> Results:
         grouping=grouping,
         seed=SEED if seed is None else seed,
         thresholds=_read_thresholds(document) if "thresholds" in document.values else {},
+        **(_read_shard(document.part("shard")) if "shard" in document.values else {}),
     )
+
+
+def _read_shard(part: _Part) -> dict[str, Any]:
+    """That these are a part of a run, and what of the whole every part holds."""
+    index, of, names, ignored = (part.whole(key) for key in ("index", "of", "names", "ignored"))
+    if index is None or of is None or not 1 <= index <= of:
+        raise part.wrong("index", "a whole number from 1 to the `of` beside it")
+    if names is None or ignored is None:
+        raise part.wrong("names" if names is None else "ignored", "a whole number")
+    return {"shard": Shard(index, of, names, part.text("digest")), "ignored": ignored}
 
 
 def _read_thresholds(document: _Part) -> dict[str, float]:
