@@ -10,14 +10,13 @@ From a notebook:
 
 from __future__ import annotations
 
-import hashlib
-import os
 import platform
 import re
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from heapq import merge
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,19 +26,22 @@ import torch
 from relight_eval import __version__, pairs, weights
 from relight_eval import metrics as measures
 from relight_eval.decoding import AS_STORED, Readings
-from relight_eval.engines import ENGINES, FLOORS, Options
-from relight_eval.engines.local import Stop, available_cpus, never, pick_device
-from relight_eval.errors import NoWeightsError, UsageError, WeightsError, shown
+from relight_eval.engines import ENGINES, FLOORS, Cluster, Engine, Options, Stop, never
+from relight_eval.engines.local import available_cpus
+from relight_eval.errors import NoWeightsError, UsageError, WeightsError, nearest, shown
 from relight_eval.groups import Grouping
+from relight_eval.merging import digest
 from relight_eval.metrics import Metric, Settings
 from relight_eval.metrics.masks import PROTOCOL as MASKED
 from relight_eval.metrics.wavelets import HAAR
+from relight_eval.packing import share_name
 from relight_eval.pairs import Pair, Pairing
+from relight_eval.places import Place, place, same
 from relight_eval.records import protocol_digest
 from relight_eval.records.keeping import Keeping
-from relight_eval.results import STOPPED, Results, Row
+from relight_eval.results import STOPPED, Results, Row, Shard, with_twins
 from relight_eval.statistics import SEED
-from relight_eval.text import counted, some
+from relight_eval.text import counted
 
 # What folders are called of which the one is never the other.
 PREDICTION_WORDS = frozenset(
@@ -53,20 +55,22 @@ Check = Callable[[Results], object]  # of results without rows; what it returns 
 
 
 def evaluate(
-    prediction: str | Path,
-    target: str | Path,
+    prediction: str | Place,
+    target: str | Place,
     *,
     metrics: str | Iterable[str] | None = None,
     required: Collection[str] = (),
     settings: Settings | None = None,
     glob: str | None = None,
     readings: Readings = AS_STORED,
-    input: str | Path | None = None,
-    mask: str | Path | None = None,
+    input: str | Place | None = None,
+    mask: str | Place | None = None,
     floors: bool = False,
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
+    engine: str = "local",
+    cluster: Cluster = Cluster(),  # noqa: B008 (frozen)
     vgg19_weights: str | Path | None = None,
     offline: bool = False,
     grouping: Grouping | None = None,
@@ -76,6 +80,7 @@ def evaluate(
     check: Check | None = None,
     keeping: Keeping | None = None,
     stop: Stop = never,
+    shard: str | None = None,
 ) -> Results:
     """Score every image of the folder `prediction` against its namesake in `target`.
 
@@ -92,33 +97,36 @@ def evaluate(
     empty when that is so of all of them. `check` is shown the results as they will be, but for their rows, before any
     image is read, and may raise. Rows that `keeping` has are not scored again, and it gets those that are, as they
     come. `stop` is asked before each batch: when it says so, the run ends, and rows that were not scored say that;
-    `Results.unfinished` counts them.
+    `Results.unfinished` counts them. `shard` is the part to score, such as "3/16" (the third of 16): `merging.merged`
+    makes the whole of all parts.
     """
     (results,) = evaluate_runs(
         {"": prediction}, target,
         metrics=metrics, required=required, settings=settings, glob=glob, readings=readings, input=input, mask=mask,
-        floors=floors, device=device, batch_size=batch_size, workers=workers, vgg19_weights=vgg19_weights,
-        offline=offline, grouping=grouping, seed=seed, progress=progress, announce=announce, check=check,
-        keeping=keeping, stop=stop,
+        floors=floors, device=device, batch_size=batch_size, workers=workers, engine=engine, cluster=cluster,
+        vgg19_weights=vgg19_weights, offline=offline, grouping=grouping, seed=seed, progress=progress,
+        announce=announce, check=check, keeping=keeping, stop=stop, shard=shard,
     ).values()  # fmt: skip
     return results
 
 
 def evaluate_runs(
-    predictions: Mapping[str, str | Path],
-    target: str | Path,
+    predictions: Mapping[str, str | Place],
+    target: str | Place,
     *,
     metrics: str | Iterable[str] | None = None,
     required: Collection[str] = (),
     settings: Settings | None = None,
     glob: str | None = None,
     readings: Readings = AS_STORED,
-    input: str | Path | None = None,
-    mask: str | Path | None = None,
+    input: str | Place | None = None,
+    mask: str | Place | None = None,
     floors: bool = False,
     device: str = "auto",
     batch_size: int | None = None,
     workers: int | None = None,
+    engine: str = "local",
+    cluster: Cluster = Cluster(),  # noqa: B008 (frozen)
     vgg19_weights: str | Path | None = None,
     offline: bool = False,
     grouping: Grouping | None = None,
@@ -128,6 +136,7 @@ def evaluate_runs(
     check: Check | None = None,
     keeping: Keeping | None = None,
     stop: Stop = never,
+    shard: str | None = None,
 ) -> dict[str, Results]:
     """Score several runs, label -> folder of predictions, against one `target`: label -> what `evaluate` gives for it.
 
@@ -140,47 +149,54 @@ def evaluate_runs(
         raise UsageError("there is no run to score; give at least one folder of predictions")
     started = time.perf_counter()
     names = measures.chosen(metrics)
-    options = Options(str(pick_device(device)), batch_size, workers, readings, stop)
-    pairings = {label: pairs.find(Path(folder), Path(target), glob=glob) for label, folder in predictions.items()}
-    if grouping:
-        grouping.require({pair.name: None for pairing in pairings.values() for pair in pairing.pairs})
-    beside = _Beside.found(pairings.values(), input, mask)
-    settings = replace(settings or Settings(), input=input is not None)
-    settings, scorable, warnings = _with_weights(
-        names, settings, vgg19_weights, offline, by_name=metrics is not None or "vgg19" in required,
-        progress=progress, announce=announce,
-    )  # fmt: skip
-    empty = Results(
-        prediction="",
-        target=str(target),
-        columns=measures.columns(names, settings),
-        rows=(),
-        signature=_signature(names, settings, options, masked=mask is not None),
-    ).resampled(grouping, seed)
-    if check:
-        check(empty)
-    todo = beside.to_score(_by_target(pairings.values()), floors=floors)
-    rows, told = _scored(todo, scorable, settings, options, progress, announce, _under(keeping, empty, readings))
+    part = pairs.part_of(shard) if shard is not None else (1, 1)
+    with _engine(engine, cluster) as working:
+        options = Options(working.device(device), batch_size, workers, readings, stop)
+        places = {label: place(folder) for label, folder in predictions.items()}
+        wholes = {label: pairs.find(folder, place(target), glob=glob) for label, folder in places.items()}
+        pairings = {label: pairs.part(whole, *part) for label, whole in wholes.items()}
+        if grouping:
+            grouping.require({pair.name: None for whole in wholes.values() for pair in whole.pairs})
+        beside = _Beside.found(wholes.values(), input, mask)
+        settings = replace(settings or Settings(), input=input is not None)
+        settings, scorable, warnings = _with_weights(
+            names, settings, vgg19_weights, offline, by_name=metrics is not None or "vgg19" in required,
+            progress=progress, announce=announce,
+        )  # fmt: skip
+        empty = Results(
+            prediction="",
+            target=str(target),
+            columns=measures.columns(names, settings),
+            rows=(),
+            signature=_signature(names, settings, options, masked=mask is not None),
+        ).resampled(grouping, seed)
+        if check:
+            check(empty)
+        todo = beside.to_score(_by_target(pairings.values()), floors=floors)
+        kept = _under(keeping, empty, readings)
+        rows, told = _scored(working, todo, scorable, settings, options, progress, announce, kept)
     seconds = time.perf_counter() - started
     of_floors = {column.name for column in empty.columns if column.main and floors}
 
     def results(label: str, pairing: Pairing) -> Results:
         paired = [beside.row(pair, rows, of_floors) for pair in pairing.pairs]
-        found = [*_with_twins(paired), *map(_unpaired_row, pairing.unpaired)]
+        of_run = _shard(wholes[label], *part) if shard is not None else None
+        found = merge(paired if of_run else with_twins(paired), map(_unpaired_row, pairing.unpaired), key=_order)
         notes = (
             _unfinished(paired),
             _not_faster(settings, options),
             _same_place(pairing),
             _swapped(pairing),
-            pairs.unpaired_message(pairing),
+            pairs.unpaired_message(wholes[label]),
         )
         return replace(
             empty,
             prediction=str(predictions[label]),
-            rows=tuple(sorted(found, key=lambda row: pairs.natural_key(row.name))),
+            rows=tuple(found),
             ignored=pairing.ignored,
-            warnings=tuple(filter(None, (*warnings, *notes, *told))),
+            warnings=tuple(filter(None, (of_run.note if of_run else "", *warnings, *notes, *told))),
             seconds=seconds,
+            shard=of_run,
         )
 
     return {label: results(label, pairing) for label, pairing in pairings.items()}
@@ -191,7 +207,7 @@ def metrics_of(results: Results, device: torch.device, vgg19_weights: str | Path
 
     Those whose weights are not here, or are others now, are left out.
     """
-    scored = {column.metric for column in results.columns if results.values(column.name)}
+    scored = {column.metric for column in results.columns if column.name in results.has}
     names = tuple(name for name in measures.METRICS if name in scored)
     settings = measures.settings_of(results.signature, (column.name for column in results.columns))
     try:
@@ -205,7 +221,14 @@ def metrics_of(results: Results, device: torch.device, vgg19_weights: str | Path
     return measures.build([name for name in names if protocol[name] == known.get(name)], settings, device)
 
 
+def _engine(name: str, cluster: Cluster) -> AbstractContextManager[Engine]:
+    if name not in ENGINES:
+        raise UsageError(f"unknown engine {name!r}; {nearest(name, ENGINES)}")
+    return ENGINES[name](cluster)
+
+
 def _scored(
+    engine: Engine,
     todo: list[Pair],
     metrics: tuple[str, ...],
     settings: Settings,
@@ -224,9 +247,15 @@ def _scored(
         kept, of = (sum(not pair.floor for pair in those) for those in (rows, todo))
         announce(f"{kept} of {counted(of, 'pair')} are scored already")
     left = [pair for pair in todo if pair not in rows]
-    keys = {(pair.name, str(pair.prediction), str(pair.target)): pair for pair in left}
-    for row in ENGINES["local"](left, metrics, settings, options, told.append):
-        pair = keys[row.name, row.prediction, row.target]
+    waiting: dict[tuple[str, str, str], Pair] = {}  # of those up to the last row; not all: of a million that is much
+    others = iter(left)
+    for row in engine.score(left, metrics, settings, options, told.append):
+        while (key := (row.name, row.prediction, row.target)) not in waiting:
+            if (pair := next(others, None)) is None:
+                raise RuntimeError(f"a bug: a row came twice, or was not asked for: {', '.join(key)}")
+            waiting[pair.name, str(pair.prediction), str(pair.target)] = pair
+        pair = waiting.pop(key)
+        share_name(row, pair)
         rows[pair] = row
         keeping.keep(pair, row)
         if progress:
@@ -244,35 +273,40 @@ def _unfinished(paired: Collection[Row]) -> str:
     return f"UNFINISHED: the run was stopped, {left} of {counted(len(paired), 'pair')} were not scored" if left else ""
 
 
-def _by_target(pairings: Iterable[Pairing]) -> list[Pair]:
-    """The pairs of all runs, each once, those of one target next to each other."""
-    found = dict.fromkeys(pair for pairing in pairings for pair in pairing.pairs)
-    return sorted(found, key=lambda pair: pairs.natural_key(pair.name))
+def _by_target(pairings: Iterable[Pairing]) -> Iterator[Pair]:
+    """The pairs of all runs, those of one name, so of one target, next to each other."""
+    return merge(*(pairing.pairs for pairing in pairings), key=_order)
+
+
+def _order(named: Pair | Row) -> tuple[str, str]:
+    return pairs.natural_key(named.name)
 
 
 @dataclass(frozen=True)
 class _Beside:
     """The inputs and masks of the pairs by name, None where there is no such folder, and where they were looked for."""
 
-    inputs: Mapping[str, Path] | None
-    masks: Mapping[str, Path] | None
+    inputs: Mapping[str, Place] | None
+    masks: Mapping[str, Place] | None
     places: Mapping[str, str]
 
     @classmethod
-    def found(cls, pairings: Iterable[Pairing], input: str | Path | None, mask: str | Path | None) -> _Beside:
-        def of(folder: str | Path | None) -> dict[str, Path] | None:
+    def found(cls, pairings: Iterable[Pairing], input: str | Place | None, mask: str | Place | None) -> _Beside:
+        def of(folder: str | Place | None) -> dict[str, Place] | None:
             if folder is None:
                 return None
-            found = [pairs.beside(Path(folder), pairing) for pairing in pairings]
+            found = [pairs.beside(place(folder), pairing) for pairing in pairings]
             return {name: path for of_pairing in found for name, path in of_pairing.items()}
 
         pairings = list(pairings)
         places = {
-            kind: shown(Path(folder)) for kind, folder in (("input", input), ("mask", mask)) if folder is not None
+            kind: shown(place(folder)) for kind, folder in (("input", input), ("mask", mask)) if folder is not None
         }
         return cls(of(input), of(mask), places)
 
     def added(self, pair: Pair) -> Pair:
+        if self.inputs is None and self.masks is None:
+            return pair
         return replace(pair, input=(self.inputs or {}).get(pair.name), mask=(self.masks or {}).get(pair.name))
 
     def to_score(self, todo: Iterable[Pair], *, floors: bool) -> list[Pair]:
@@ -286,8 +320,9 @@ class _Beside:
     def row(self, pair: Pair, rows: Mapping[Pair, Row], of_floors: Collection[str]) -> Row:
         """The row of a pair, of these that were scored: with what it lacks, and its floors in some columns, if any."""
         pair = self.added(pair)
-        found = rows.get(pair) or Row(pair.name, str(pair.prediction), str(pair.target))
-        lacking = self.lacks(pair) or ("" if pair in rows else STOPPED)
+        scored = rows.get(pair)
+        found = scored or Row(pair.name, str(pair.prediction), str(pair.target))
+        lacking = self.lacks(pair) or ("" if scored else STOPPED)
         if lacking:
             found = replace(
                 found,
@@ -296,9 +331,11 @@ class _Beside:
                 status="error",
                 error="; ".join(filter(None, (lacking, found.error))),
             )
+        if not of_floors:
+            return found
         floors = {floor.floor or "input": rows[floor].scores for floor in self.floors(pair) if floor in rows}
         kept = {name: {column: of[column] for column in of if column in of_floors} for name, of in floors.items()}
-        return replace(found, floors=kept if of_floors else {})
+        return replace(found, floors=kept)
 
     def lacks(self, pair: Pair) -> str:
         """Why the pair cannot be scored in full; empty where nothing is lacking."""
@@ -313,30 +350,14 @@ class _Beside:
         return made if pair.input is None else [*made, replace(pair, prediction=pair.input)]
 
 
-def _with_twins(rows: list[Row]) -> list[Row]:
-    """The rows, those whose prediction is the same file as that of another name with that said."""
-    of_size: dict[int, list[Row]] = {}
-    for row in rows:
-        with suppress(OSError):  # its row says so already
-            of_size.setdefault(os.stat(row.prediction).st_size, []).append(row)
-    names: dict[bytes, list[str]] = {}
-    digests = {}
-    for row in (row for alike in of_size.values() if len(alike) > 1 for row in alike):
-        with suppress(OSError), open(row.prediction, "rb") as file:
-            digests[row.name] = hashlib.file_digest(file, "sha256").digest()
-            names.setdefault(digests[row.name], []).append(row.name)
-
-    def with_twin(row: Row) -> Row:
-        others = [name for name in names.get(digests.get(row.name, b""), []) if name != row.name]
-        twin = f"the prediction is the same file as that of {some(others, 1)}"
-        return replace(row, mistakes=(*row.mistakes, twin)) if others else row
-
-    return [with_twin(row) for row in rows]
+def _shard(whole: Pairing, index: int, of: int) -> Shard:
+    sides = {pair.name: "" for pair in whole.pairs} | {file.name: file.missing for file in whole.unpaired}
+    return Shard(index, of, len(sides), digest(sides))
 
 
 def _swapped(pairing: Pairing) -> str:
     """Where the folders are called the wrong way round."""
-    ours, theirs = (re.split(r"[^a-z]+", path.resolve().name.lower()) for path in (pairing.prediction, pairing.target))
+    ours, theirs = (re.split(r"[^a-z]+", _name(place).lower()) for place in (pairing.prediction, pairing.target))
     if any(word in TARGET_WORDS for word in ours) and any(word in PREDICTION_WORDS for word in theirs):
         both = f"{shown(pairing.prediction)} was given as prediction and {shown(pairing.target)} as target"
         return f"{both}: are they swapped? the prediction comes first"
@@ -371,8 +392,12 @@ def _with_weights(
     return replace(settings, vgg19_weights=found), names, ()
 
 
+def _name(place: Place) -> str:
+    return place.resolve().name if isinstance(place, Path) else place.name  # (the folder of "." has one)
+
+
 def _same_place(pairing: Pairing) -> str:
-    if not pairing.prediction.samefile(pairing.target):
+    if not same(pairing.prediction, pairing.target):
         return ""
     return f"prediction and target are one and the same, {shown(pairing.prediction)}: every score is that of identity"
 

@@ -22,7 +22,7 @@ import torch
 
 from relight_eval import alignment, images
 from relight_eval.decoding import Reading, Readings
-from relight_eval.engines import ENGINES
+from relight_eval.engines import local
 from relight_eval.errors import NoWeightsError, PairingError, UsageError, WeightsError
 from relight_eval.evaluate import evaluate, evaluate_runs
 from relight_eval.metrics import METRICS, Batch, Metric, Settings, build, precision_on, vgg19
@@ -186,8 +186,8 @@ class TestPrecision:
             build(metrics, settings, torch.device(device))
             return without_scores(pairs)
 
-        monkeypatch.setattr(evaluate_module, "pick_device", torch.device)
-        monkeypatch.setitem(ENGINES, "local", engine)  # type: ignore[arg-type]
+        monkeypatch.setattr(local, "pick_device", torch.device)
+        monkeypatch.setattr(local, "score", engine)
         monkeypatch.setattr(vgg19, "metric", lambda *_, half: built.append(half))
         settings = Settings(precision=asked_for, vgg19_weights=load(vgg19_checkpoint))
         results = evaluate(*two_folders(tmp_path, 1), metrics=["vgg19"], settings=settings, device=device)
@@ -196,8 +196,8 @@ class TestPrecision:
         assert not results.warnings
 
     def test_without_vgg19_all_is_exact(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(evaluate_module, "pick_device", torch.device)
-        monkeypatch.setitem(ENGINES, "local", without_scores)  # type: ignore[arg-type]
+        monkeypatch.setattr(local, "pick_device", torch.device)
+        monkeypatch.setattr(local, "score", without_scores)
         results = evaluate(*two_folders(tmp_path, 1), metrics=["psnr"], device="cuda")
         assert results.signature["precision"] == "exact"
 
@@ -205,6 +205,19 @@ class TestPrecision:
     def test_another_word_is_a_usage_error(self, precision: str) -> None:
         with pytest.raises(UsageError, match=f"unknown precision '{precision}'.*(exact|fast)"):
             Settings(precision=precision)
+
+
+@pytest.mark.parametrize("again", [None, "im9"], ids=["twice", "unknown"])
+def test_a_row_that_nobody_asked_for_is_a_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: str | None
+) -> None:
+    def engine(pairs: list[Pair], *_: object) -> Iterator[Row]:
+        first = next(without_scores(pairs))
+        yield from (first, replace(first, name=again or first.name))
+
+    monkeypatch.setattr(local, "score", engine)
+    with pytest.raises(RuntimeError, match=rf"a row came twice, or was not asked for: {again or 'im0'}, "):
+        evaluate(*two_folders(tmp_path, 3), metrics=["psnr"], device="cpu")
 
 
 def test_what_the_engine_tells_is_a_warning_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

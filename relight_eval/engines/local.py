@@ -22,20 +22,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from itertools import cycle, groupby, islice
-from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from relight_eval import images
-from relight_eval.decoding import AS_STORED, Reading, Readings
+from relight_eval.decoding import Reading, Readings
 from relight_eval.engines.floors import FLOORS
+from relight_eval.engines.options import Cluster, Options, Tell
 from relight_eval.errors import ImageError, UsageError, shown
 from relight_eval.metrics import Batch, Metric, Settings, build
 from relight_eval.metrics.masks import masked_scores
 from relight_eval.metrics.pieces import in_dtype, resources
 from relight_eval.pairs import Pair
+from relight_eval.places import Place
 from relight_eval.results import Column, Row
 
 Size = tuple[int, int]  # height, width
@@ -58,32 +59,6 @@ SMALLEST_PIECE = 2**16
 
 # Batches that a GPU has begun with before the one before them is asked for.
 LOOKAHEAD = 1
-
-Tell = Callable[[str], None]  # what the user should know of how the work went
-Stop = Callable[[], bool]  # whether to end after what has begun
-
-
-def never() -> bool:
-    return False
-
-
-@dataclass(frozen=True)
-class Options:
-    """How the files are read, and how the work is done, which changes nothing of what comes out.
-
-    `None` means: as the machine allows. `stop` is asked before each batch.
-    """
-
-    device: str = "auto"
-    batch_size: int | None = None
-    workers: int | None = None
-    readings: Readings = AS_STORED
-    stop: Stop = never
-
-    def __post_init__(self) -> None:
-        for name, number in (("batch size", self.batch_size), ("number of workers", self.workers)):
-            if number is not None and number < 1:
-                raise UsageError(f"the {name} is {number}; it must be at least 1, or auto")
 
 
 @dataclass(frozen=True)
@@ -133,6 +108,33 @@ class Decoded:
         """The same with at most so many predictions each."""
         firsts = range(0, len(self.predictions), most)
         return [replace(self, predictions=self.predictions[first : first + most]) for first in firsts]
+
+
+class Local:
+    """The engine of this machine. See `engines.Engine`."""
+
+    def __init__(self, cluster: Cluster = Cluster()) -> None:  # noqa: B008 (frozen)
+        if cluster != Cluster():
+            raise UsageError("the local engine has no cluster; choose the engine ray")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def device(self, asked: str) -> str:
+        return str(pick_device(asked))
+
+    def score(
+        self,
+        pairs: Sequence[Pair],
+        metrics: Sequence[str],
+        settings: Settings,
+        options: Options,
+        tell: Tell = lambda line: None,
+    ) -> Iterator[Row]:
+        return score(pairs, metrics, settings, options, tell)
 
 
 def score(
@@ -302,7 +304,7 @@ def _input(pair: Pair, target: images.Image, reading: Reading) -> tuple[images.I
     return found, ""
 
 
-def _mask(path: Path, target_path: Path, target: images.Image, reading: Reading) -> images.Mask:
+def _mask(path: Place, target_path: Place, target: images.Image, reading: Reading) -> images.Mask:
     found = images.read_mask(path, reading.max_pixels)
     images.check_same_size(found.inside, target.pixels, path, target_path)
     if not found.inside.any():

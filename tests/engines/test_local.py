@@ -534,6 +534,15 @@ def test_torch_threads_are_as_before_when_runs_overlap(tmp_path: Path, monkeypat
     assert (torch.get_num_threads(), in_a_new_thread()) == (4, 4)
 
 
+def test_an_interrupt_inside_a_metric_leaves_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use(monkeypatch, failing(KeyboardInterrupt()))
+    pairs = find(*two_folders(tmp_path, 8, height=16, width=16)).pairs
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        list(local.score(pairs, ("psnr",), Settings(), local.Options("cpu", workers=3)))
+    assert threading.active_count() <= before
+
+
 class TestLookahead:
     """The order of work on a GPU, played on the CPU: one batch is started before the rows of the last are fetched."""
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relight_eval.engines import ENGINES, Options
+from relight_eval.engines import Options
+from relight_eval.engines.local import Local
 from relight_eval.metrics import METRICS, Settings
 from relight_eval.pairs import Pair
 from relight_eval.results import Row
@@ -43,7 +44,7 @@ def alone(pairs: list[Pair], settings: Settings) -> dict[str, dict[str, float]]:
 
 def scored(pairs: list[Pair], settings: Settings, batch_size: int | None, workers: int) -> list[Row]:
     options = Options("cpu", batch_size=batch_size, workers=workers)
-    return list(ENGINES["local"](pairs, tuple(METRICS), settings, options))
+    return list(Local().score(pairs, tuple(METRICS), settings, options))
 
 
 @given(
