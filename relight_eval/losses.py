@@ -18,10 +18,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from relight_eval import weights
 from relight_eval.metrics import Settings, charbonnier, vgg19, wssim
 from relight_eval.metrics.pieces import working_dtype
-from relight_eval.weights import VGG19Weights
+from relight_eval.weights import VGG19Weights, loaded
 
 
 class S3NetTerms(NamedTuple):
@@ -79,7 +78,7 @@ class VGG19Loss(nn.Module):
     ) -> None:
         super().__init__()
         Settings(vgg19_preset=preset)  # raises
-        self.features = vgg19.VGG19Features(_loaded(weights, offline), preset)
+        self.features = vgg19.VGG19Features(loaded(weights, offline=offline), preset)
 
     def forward(self, prediction: Tensor, target: Tensor) -> Tensor:
         distances = vgg19.layer_distances(self.features, prediction, target)
@@ -119,12 +118,6 @@ class S3NetLoss(nn.Module):
         parts = (pixels, self.wssim(prediction, target), features)
         total = sum(weight * part for weight, part in zip(self.lambdas, parts, strict=True))
         return S3NetTerms(torch.as_tensor(total), *parts)
-
-
-def _loaded(found: VGG19Weights | str | Path | None, offline: bool) -> VGG19Weights:
-    if isinstance(found, VGG19Weights):
-        return found
-    return weights.find(Path(found) if found is not None else None, offline=offline)
 
 
 def _full_precision(image: Tensor) -> torch.autocast:

@@ -167,6 +167,13 @@ def find(
     return weights
 
 
+def loaded(weights: VGG19Weights | str | Path | None, *, offline: bool = False) -> VGG19Weights:
+    """These weights, those of this file, or for None what `find` finds. Raises WeightsError."""
+    if isinstance(weights, VGG19Weights):
+        return weights
+    return find(Path(weights) if weights is not None else None, offline=offline)
+
+
 def status(path: Path | None = None) -> Status:
     """What `find(path, offline=True)` would do, without doing it: nothing is written or fetched."""
     places = _places(path)
