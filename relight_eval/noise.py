@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from relight_eval.errors import ResultsError, shown
+from relight_eval.places import Place, content, is_file, place, reason
 from relight_eval.results import Results
 
 FORMAT = 1
@@ -63,19 +62,28 @@ def _of_column(runs: Mapping[str, Results], column: str) -> ColumnNoise | None:
     return worst
 
 
-def file_beside(baseline: Path) -> Path:
+def file_beside(baseline: Place) -> Place:
     """Where the noise of a baseline is kept: main.json has main.noise.json."""
-    return baseline.with_suffix(".noise.json")
+    return baseline.parent / f"{baseline.stem}.noise.json"
 
 
-def of_file(named: Path | None, baseline: Path | None) -> tuple[dict[str, float], str]:
+def of_file(named: str | Place | None, baseline: str | Place | None) -> tuple[dict[str, float], str]:
     """The margins of the file that was named, or else of that beside the baseline, and its path; nothing where none is.
 
     Raises ResultsError for a file that `load` refuses.
     """
-    if named is None and baseline is not None and os.path.isfile(baseline) and os.path.exists(file_beside(baseline)):
-        named = file_beside(baseline)
-    return (load(named).margins, shown(named)) if named else ({}, "")
+    found = place(named) if named is not None else _beside(place(baseline)) if baseline is not None else None
+    return (load(found).margins, shown(found)) if found else ({}, "")
+
+
+def _beside(baseline: Place) -> Place | None:
+    """The noise beside a baseline, if there is one."""
+    beside = file_beside(baseline)
+    try:
+        return beside if is_file(baseline) and is_file(beside) else None
+    except OSError as error:
+        why = f"it cannot be told whether there is noise beside it ({reason(error)}); name it with --noise"
+        raise ResultsError(f"{shown(baseline)}: {why}") from error
 
 
 def render(noise: Noise) -> str:
@@ -89,10 +97,10 @@ def render(noise: Noise) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def load(path: Path) -> Noise:
+def load(path: Place) -> Noise:
     """The Noise that `render` wrote. Raises ResultsError for anything else."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(content(path).decode("utf-8"))
         if document["kind"] != KIND or document["format"] != FORMAT:
             raise ValueError(f"kind {document['kind']!r:.60}, format {document['format']!r:.60}")
         columns = {name: ColumnNoise(**found) for name, found in document["columns"].items()}
@@ -101,7 +109,7 @@ def load(path: Path) -> Noise:
                 raise ValueError(f"{name} has the noise {found.noise!r:.60}")
         return Noise(columns, tuple(document["runs"]), int(document["images"]))
     except OSError as error:
-        raise ResultsError(f"{shown(path)}: cannot be read ({error.strerror})") from error
+        raise ResultsError(f"{shown(path)}: cannot be read ({reason(error)})") from error
     except KeyError as error:
         raise ResultsError(f"{shown(path)}: is not what `relight-eval calibrate` writes (no {error})") from error
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:

@@ -21,6 +21,7 @@ from typing import Any, Literal, get_args
 from relight_eval.columns import REGIONS, known
 from relight_eval.errors import UsageError, nearest, shown
 from relight_eval.groups import Grouping
+from relight_eval.places import Place, content, reason
 from relight_eval.results import ALIGNED, Column
 from relight_eval.text import exact
 
@@ -184,7 +185,7 @@ TABLE = "relight-eval"  # [tool.relight-eval] of a pyproject.toml
 KEYS = ("rule", "level", "images", "reason")
 
 
-def read(path: Path) -> list[Rule]:
+def read(path: Place) -> list[Rule]:
     """The rules of a TOML file: `require = [...]`, in a pyproject.toml under [tool.relight-eval].
 
     Each is a text, or a table with `rule` and any of `level` ("fail" or "warn"), `images` (a pattern of names) and
@@ -207,12 +208,12 @@ def nearest_project(folder: Path) -> Path | None:
     return None
 
 
-def _settings(path: Path) -> tuple[dict[str, Any], str]:
+def _settings(path: Place) -> tuple[dict[str, Any], str]:
     """What the file says to this program, and how to name that place."""
     try:
-        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+        settings = tomllib.loads(content(path).decode("utf-8"))
     except OSError as error:
-        raise UsageError(f"{shown(path)}: cannot be read ({error.strerror})") from error
+        raise UsageError(f"{shown(path)}: cannot be read ({reason(error)})") from error
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, too many digits, nested too deep
         raise UsageError(f"{shown(path)}: is no TOML: {error}") from error
     if path.name != "pyproject.toml":

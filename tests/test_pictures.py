@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
+import uuid
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -34,6 +35,7 @@ from relight_eval.pictures.encoded import fitted
 from relight_eval.pictures.errors import Errors, at_pixels, shrunk
 from relight_eval.pictures.scales import rounded_up
 from relight_eval.pictures.threads import Once, threads
+from relight_eval.places import content, place
 from relight_eval.results import Better, Column, Results, Row, Verdict
 from relight_eval.weights import find
 from tests.folders import Pixels, picture, worse, write
@@ -293,6 +295,18 @@ class TestWhatIsGone:
         shutil.copy(run.rows[1].target, run.rows[1].prediction)
         assert list(made(run, tell=told.append).pictures) == ["im0"]
         assert f"im1.png or its target is not what was scored (psnr inf, then {scores[1]['psnr']:.4f})" in told[0]
+
+    def test_an_address_that_cannot_be_read(self, tmp_path: Path) -> None:
+        whole = noisy(tmp_path, 3)
+        words = ("memory://nowhere/a.png", "s3://user:secret@host/a.png")
+        rows = [replace(row, prediction=word) for row, word in zip(whole.rows, words, strict=False)]
+        told: list[str] = []
+        found = made(replace(whole, rows=(*rows, *whole.rows[2:])), fake(), tell=told.append)
+        assert list(found.pictures) == [whole.rows[2].name]
+        said = "; ".join(told)
+        assert "memory://nowhere/a.png: no such file" in said
+        assert "holds a password" in said
+        assert "secret" not in said
 
     def test_an_input_costs_only_itself(self, tmp_path: Path) -> None:
         run, told = noisy(tmp_path, 1), []
@@ -627,6 +641,25 @@ class TestWriteMaps:
         written = write_maps({"": run}, order(run), [fake()], tmp_path / "m", device=CPU, tell=told.append)
         assert [path.name for path in written] == ["away.png", "scales.json"]
         assert told == [f"im1 is not shown: {tmp_path}/gt/im1.png: no such file."]
+
+    def test_at_an_address_they_are_the_same(self, tmp_path: Path) -> None:
+        run, there = noisy(tmp_path, 3), place(f"memory://{uuid.uuid4()}/maps")
+        here = write_maps({"": run}, order(run), [fake()], tmp_path / "maps", device=CPU)
+        far = write_maps({"": run}, order(run), [fake()], there, device=CPU)
+        assert [str(path).removeprefix(f"{there}/") for path in far] == [
+            str(path.relative_to(tmp_path / "maps"))
+            for path in here  # type: ignore[arg-type]
+        ]
+        assert [content(path) for path in far] == [content(path) for path in here]
+
+    def test_an_address_that_takes_nothing(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refused(*_: object) -> None:
+            raise PermissionError("Access Denied (HTTP status 403)")
+
+        monkeypatch.setattr(files, "write_at", refused)
+        run = noisy(tmp_path, 1)
+        with pytest.raises(ReportError, match=r"^cannot write memory://maps/.*\.png: Access Denied"):
+            write_maps({"": run}, order(run), [fake()], place("memory://maps"), device=CPU)
 
     def test_a_folder_that_cannot_be(self, tmp_path: Path) -> None:
         (tmp_path / "m").write_text("a file")

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from relight_eval import __version__
-from relight_eval.cli import calibrate, compare, doctor, exit_codes, gate, metrics, report, score, weights
+from relight_eval.cli import calibrate, compare, doctor, exit_codes, gate, merge, metrics, report, score, weights
 from relight_eval.cli.output import talk
 from relight_eval.errors import RelightEvalError
 
@@ -44,6 +44,7 @@ def relight_eval(
 
 
 app.command("score", epilog=exit_codes.HELP)(score.score)
+app.command("merge", epilog=exit_codes.HELP)(merge.merge)
 app.command("gate", epilog=exit_codes.HELP)(gate.gate)
 app.command("compare", epilog=exit_codes.HELP)(compare.compare)
 app.command("calibrate", epilog=exit_codes.HELP)(calibrate.calibrate)

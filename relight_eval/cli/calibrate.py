@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +13,7 @@ from relight_eval.cli.judging import left_undone
 from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk, warn
 from relight_eval.cli.scoring import Scoring, require_scored, with_scoring
 from relight_eval.errors import ReportError, UsageError
+from relight_eval.places import content, is_file, place, reason
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,11 +21,19 @@ if TYPE_CHECKING:
     from relight_eval.noise import Noise
 
 Baseline = Annotated[
-    Path | None,
-    typer.Option("--baseline", metavar="FILE", help="The baseline beside which to write: main.json, main.noise.json."),
+    str | None,
+    typer.Option(
+        "--baseline",
+        metavar="FILE",
+        help="The baseline beside which to write: main.json, main.noise.json.",
+        callback=options.named,
+    ),
 ]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write.", show_default="noise.json")
+    str | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE", help="Where to write.", show_default="noise.json", callback=options.named
+    ),
 ]
 
 
@@ -44,16 +52,13 @@ def calibrate(
     `gate` raises margins to it, `compare` takes it for ties. Takes as long as scoring several times: choose a few
     images with --glob.
     """
-    from relight_eval import noise
+    from relight_eval.noise import measured, render
 
     if baseline is not None and output is not None:
         raise UsageError("--baseline and --output both say where to write; leave one out")
-    if baseline is not None and not baseline.name:
-        raise UsageError(f"--baseline {baseline}: name the file of a baseline, such as main.json")
-    path = output or (noise.file_beside(baseline) if baseline is not None else Path("noise.json"))
+    path = _output(baseline, output)
     require_places({"noise": path}, read=[baseline])
-    if str(path) != STDOUT and path.is_file() and path.stat().st_size:
-        noise.load(path)  # raises when it is something else, which must not be replaced
+    _require_replaceable(path)
     runs = {}
     for label, settings in _settings(scoring).items():
         if not quiet:
@@ -63,24 +68,50 @@ def calibrate(
     first = next(iter(runs.values()))
     for warning in first.warnings:
         warn(warning)
-    found = noise.measured(runs)
-    failed = save_all({str(path): noise.render(found)})
+    found = measured(runs)
+    failed = save_all({path: render(found)})
     if not quiet:
-        print_report(lambda out: _show(found, out), aside=str(path) == STDOUT)
+        print_report(lambda out: _show(found, out), aside=path == STDOUT)
     if failed:
         raise ReportError("; ".join(failed))
-    if not quiet and str(path) != STDOUT:
+    if not quiet and path != STDOUT:
         talk(f"wrote {path}")
     if undone := left_undone(first, missing="skip"):
         talk("; ".join(undone))
         raise typer.Exit(exit_codes.INCOMPLETE)
 
 
+def _output(baseline: str | None, output: str | None) -> str:
+    """Where to write: as asked for, or beside the baseline."""
+    from relight_eval.noise import file_beside
+
+    if baseline is None:
+        return "noise.json" if output is None else output
+    if not place(baseline).name:
+        raise UsageError(f"--baseline {baseline}: name the file of a baseline, such as main.json")
+    return str(file_beside(place(baseline)))
+
+
+def _require_replaceable(word: str) -> None:
+    """Raises where something else stands than noise: what is empty may be replaced."""
+    from relight_eval.noise import load
+
+    path = place(word)
+    try:
+        stands = word != STDOUT and is_file(path) and content(path) != b""
+    except OSError as error:
+        raise ReportError(f"cannot tell whether {word} holds noise, and may be replaced: {reason(error)}") from error
+    if stands:
+        load(path)
+
+
 def _settings(scoring: Scoring) -> dict[str, dict[str, Any]]:
-    """What to score with, by what to call it: all the devices that there are, unless one was asked for."""
+    """What to score with, by what to call it: all the devices that there are, unless one was asked for; of a cluster
+    its own."""
     from relight_eval.engines.local import usable_devices
 
-    devices = usable_devices() if scoring.device == "auto" else [scoring.device]
+    here = scoring.engine == "local" and scoring.device == "auto"
+    devices = usable_devices() if here else [scoring.device]
     found: dict[str, dict[str, Any]] = {}
     for device in devices:
         precisions = ("exact", "fast") if device.startswith("cuda") else ("exact",)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,14 +13,16 @@ import typer
 
 from relight_eval.cli import exit_codes, options
 from relight_eval.cli.judging import append_summary
-from relight_eval.cli.looking import Looks, SecondLook, save_page
+from relight_eval.cli.looking import Looks, SecondLook, logged, save_page
 from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk, warn
+from relight_eval.cli.runs import holds_images
 from relight_eval.cli.scoring import Scoring, require_scored, with_scoring
+from relight_eval.cli.tracking import Logs
 from relight_eval.errors import ReportError, ResultsError, UsageError
+from relight_eval.places import Address, Place, place
 
 if TYPE_CHECKING:
     from relight_eval.comparison import Comparison
-    from relight_eval.groups import Grouping
     from relight_eval.results import Results
 
 Runs = Annotated[
@@ -31,10 +35,21 @@ Runs = Annotated[
     ),
 ]
 Target = Annotated[
-    Path | None, typer.Option("--target", metavar="TARGET", help="The folder of targets, when a RUN is a folder.")
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="TARGET",
+        help="The folder of targets, when a RUN is a folder.",
+        callback=options.images,
+    ),
 ]
-Csv = Annotated[str | None, typer.Option("--csv", metavar="PATH", help="Write the paired changes of every image.")]
-Json = Annotated[str | None, typer.Option("--json", metavar="PATH", help="Write the comparison as JSON.")]
+Csv = Annotated[
+    str | None,
+    typer.Option("--csv", metavar="PATH", help="Write the paired changes of every image.", callback=options.named),
+]
+Json = Annotated[
+    str | None, typer.Option("--json", metavar="PATH", help="Write the comparison as JSON.", callback=options.named)
+]
 By = Annotated[
     str | None,
     typer.Option("--by", metavar="COLUMN", help="The score that images are sorted by.", show_default="the first"),
@@ -65,6 +80,7 @@ def compare(
     markdown: options.Markdown = None,
     html: options.Html = None,
     no_images: options.NoImages = False,
+    log: options.Log = None,
     missing: options.Missing = "error",
     *,
     scoring: Scoring,
@@ -76,25 +92,46 @@ def compare(
     Folders are scored together: every target is decoded once, and its features are computed once.
     """
     from relight_eval import comparison
+    from relight_eval.common import steps
     from relight_eval.groups import Grouping
     from relight_eval.noise import of_file
+    from relight_eval.reports import load_whole
 
-    places = _places(runs)
+    asked = _runs(runs)
     files = require_places(
-        {"csv": csv, "json": json, "markdown": markdown, "html": html}, read=[*places.values(), noise]
+        {"csv": csv, "json": json, "markdown": markdown, "html": html},
+        read=[*(run.place for run in asked.values()), noise],
     )
-    looks = Looks(files.get("html"), no_images)
+    looks = Looks(files.get("html"), no_images, logs=Logs.of(log))
     looks.require()
     if step == "":
         raise UsageError('--step "" is no pattern; write one that finds the training step, such as "(\\d+)$"')
+    if log and step is None:
+        raise UsageError('compare logs runs by their training step; say where it is with --step, such as "(\\d+)$"')
     grouping = Grouping(group) if group is not None else None
-    margins, source = of_file(noise, next(iter(places.values())))
+    baseline = next(iter(asked.values()))
+    margins, source = of_file(noise, None if baseline.images else baseline.place)
+    saved = {label: load_whole(run.place) for label, run in asked.items() if not run.images}
+    folders = {label: run.place for label, run in asked.items() if run.images}
     usable = ("metrics", *(SecondLook.OPTIONS if looks.second else ()))
-    results = _results(places, target, scoring, grouping, seed, by, step, force, quiet, usable)
+    _require_target([*map(str, folders.values())], target, scoring, but=usable)
+    how = _like(saved, scoring)
+    if folders:
+        comparison.sorted_by(how.columns(), by)  # before any image is read, as what follows
+    if step is not None:
+        steps({label: saved[label].prediction if label in saved else str(folders[label]) for label in asked}, step)
+    looks.logs.require(saved)
+    scored: dict[str, Results] = {}
+    if target is not None:
+        check = partial(_require_alike, saved, label=next(iter(folders)), force=force)
+        scored = how.run(folders, target, grouping=grouping, seed=seed or 0, check=check, quiet=quiet)
+        for label, run in scored.items():
+            require_scored(run, label)
+    results = {label: (saved | scored)[label] for label in asked}
     first = next(iter(results.values()))
     found = comparison.compare(
         results,
-        metrics=_metrics(scoring, places, results),
+        metrics=_metrics(scoring, asked, results),
         grouping=grouping or first.grouping,
         seed=first.seed if seed is None else seed,
         noise=margins,
@@ -103,99 +140,106 @@ def compare(
         by=by,
         force=force,
     )
-    _tell(found, files, quiet=quiet, verbose=verbose)
-    _look(found, looks, scoring.second_look(quiet=quiet))
+    failed = _tell(found, files, quiet=quiet, verbose=verbose)
+    failed += _look(found, looks, scoring.second_look(quiet=quiet))
+    if failed:
+        raise ReportError("; ".join(failed))
     if (written := [path for path in files.values() if path != STDOUT]) and not quiet:
         talk(f"wrote {' and '.join(written)}")
     incomplete = any(run.errors or (run.unpaired and missing == "error") for run in results.values())
     raise typer.Exit(exit_codes.INCOMPLETE if incomplete else exit_codes.OK)
 
 
-def _metrics(scoring: Scoring, places: dict[str, Path], results: dict[str, Results]) -> list[str] | None:
+@dataclass(frozen=True)
+class _Run:
+    """Where a run is, and whether it is images that are still to be scored."""
+
+    place: Place
+    images: bool
+
+    @property
+    def name(self) -> str:
+        """What it is called, unless it was given a name: after its folder, or its file or archive."""
+        if isinstance(self.place, Path):
+            return self.place.resolve().name if self.images else self.place.stem
+        archive = self.place.archive is not None and not self.place.path.strip("/")
+        return self.place.name if self.images and not archive else self.place.stem
+
+
+def _metrics(scoring: Scoring, runs: dict[str, _Run], results: dict[str, Results]) -> list[str] | None:
     """The metrics to compare: those of -m, or where folders stand beside saved runs, what all have; None for all."""
     from relight_eval.common import scored_metrics
 
     if scoring.chosen is not None:
         return [name for name in scoring.chosen.replace(" ", "").split(",") if name] or [""]
-    if len({path.is_dir() for path in places.values()}) == 1:
+    if len({run.images for run in runs.values()}) == 1:
         return None
     return sorted(set.intersection(*map(scored_metrics, results.values())))
 
 
-def _places(runs: list[str]) -> dict[str, Path]:
-    """Label -> path. A run without a name is called after its file or folder, or where that is not enough, its path."""
-    named: list[tuple[str, Path]] = []
-    for word in runs:
-        name, equals, rest = word.partition("=")
-        named.append((name, Path(rest)) if equals and name and not os.path.exists(word) else ("", Path(word)))
-        path = named[-1][1]
-        if not os.path.exists(path) or word in ("", f"{name}="):
-            raise UsageError(f"{word!r}: no such file or folder; a run is saved results or a folder of predictions")
+def _runs(words: list[str]) -> dict[str, _Run]:
+    """Label -> run. One without a name is called after its file or folder, or where that is not enough, its path."""
+    named = list(map(_named, words))
     if len(named) < 2:
         raise UsageError("compare needs two runs or more: saved results, or folders of predictions with --target")
-    short = [name or (path.resolve().name if path.is_dir() else path.stem) for name, path in named]
+    short = [name or run.name for name, run in named]
     labels = [
-        label if name or short.count(label) == 1 else str(path)
-        for label, (name, path) in zip(short, named, strict=True)
+        label if name or short.count(label) == 1 else str(run.place)
+        for label, (name, run) in zip(short, named, strict=True)
     ]
     for label in labels:
         if labels.count(label) > 1:
-            raise UsageError(f"two runs are called {label}; name them, as in before={named[0][1]}")
-    return dict(zip(labels, (path for _, path in named), strict=True))
+            raise UsageError(f"two runs are called {label}; name them, as in before={named[0][1].place}")
+    return dict(zip(labels, (run for _, run in named), strict=True))
 
 
-def _results(
-    places: dict[str, Path],
-    target: Path | None,
-    scoring: Scoring,
-    grouping: Grouping | None,
-    seed: int | None,
-    by: str | None,
-    step: str | None,
-    force: bool,
-    quiet: bool,
-    usable: tuple[str, ...],
-) -> dict[str, Results]:
-    """The results of every run, in order: read, or scored together. `usable` are the options that saved runs take."""
-    from relight_eval.common import scored_metrics, steps, unlike
-    from relight_eval.comparison import sorted_by
-    from relight_eval.reports import load
+def _named(word: str) -> tuple[str, _Run]:
+    """The name that a run is given, or "", and the run."""
+    name, equals, rest = word.partition("=")
+    if not (equals and name) or "://" in name or os.path.exists(word):  # a part of its own name
+        name, rest = "", word
+    where = place(rest)
+    if not rest or not (isinstance(where, Address) or os.path.exists(where)):
+        raise UsageError(f"{word!r}: no such file or folder; a run is saved results or a folder of predictions")
+    return name, _Run(where, holds_images(where))
 
-    folders = {label: path for label, path in places.items() if path.is_dir()}
-    saved = {label: load(path) for label, path in places.items() if label not in folders}
-    scored: dict[str, Results] = {}
+
+def _require_target(folders: Collection[str], target: str | None, scoring: Scoring, *, but: tuple[str, ...]) -> None:
+    """Raises UsageError unless there is a target where there are folders, and no option for nothing where there are
+    none: those that are good for saved runs are `but`.
+    """
+    if folders and target is None:
+        raise UsageError(f"{next(iter(folders))} is a folder of predictions; name the targets with --target")
     if not folders:
-        scoring.require_unused(but=usable)
+        scoring.require_unused(but=but)
         if target is not None:
             raise UsageError(f"--target {target} is for folders of predictions; these runs were scored already")
-    elif target is None:
-        raise UsageError(f"{next(iter(folders.values()))} is a folder of predictions; name the targets with --target")
-    else:
-        if saved and scoring.metrics is None:  # those that all of the saved runs have
-            shared = set.intersection(*map(scored_metrics, saved.values()))
-            if not shared:
-                have = (
-                    f"{label} has {', '.join(sorted(scored_metrics(run))) or 'none'}" for label, run in saved.items()
-                )
-                raise ResultsError(f"no metric has scores in all saved runs: {'; '.join(have)}")
-            scoring = replace(scoring, metrics=sorted(shared))
-        sorted_by(scoring.columns(), by)  # before any image is read, as what follows
-        if step is not None:
-            steps({label: saved[label].prediction if label in saved else str(places[label]) for label in places}, step)
-
-        def check(empty: Results) -> None:
-            for label, run in saved.items():
-                metrics = scored_metrics(run) & {column.metric for column in empty.columns}
-                list(unlike((label, run), (next(iter(folders)), empty), metrics, force=force))  # (may raise)
-
-        scored = scoring.run(folders, target, grouping=grouping, seed=seed or 0, check=check, quiet=quiet)
-        for label, run in scored.items():
-            require_scored(run, label)
-    return {label: (saved | scored)[label] for label in places}
 
 
-def _tell(comparison: Comparison, files: dict[str, str], *, quiet: bool, verbose: bool) -> None:
-    """Save the reports, then print: where one report fails, the others and the print still come."""
+def _like(saved: Mapping[str, Results], scoring: Scoring) -> Scoring:
+    """How folders are scored beside saved runs: unless others are asked for, by the metrics that all of these have."""
+    from relight_eval.common import scored_metrics
+
+    if not saved or scoring.metrics is not None:
+        return scoring
+    shared = set.intersection(*map(scored_metrics, saved.values()))
+    if not shared:
+        have = (f"{label} has {', '.join(sorted(scored_metrics(run))) or 'none'}" for label, run in saved.items())
+        raise ResultsError(f"no metric has scores in all saved runs: {'; '.join(have)}")
+    return replace(scoring, metrics=sorted(shared))
+
+
+def _require_alike(saved: Mapping[str, Results], empty: Results, label: str, *, force: bool) -> None:
+    """Raises ResultsError where what is about to be scored, `empty`, could not be compared with a saved run."""
+    from relight_eval.common import scored_metrics, unlike
+
+    for name, run in saved.items():
+        metrics = scored_metrics(run) & {column.metric for column in empty.columns}
+        list(unlike((name, run), (label, empty), metrics, force=force))  # (may raise)
+
+
+def _tell(comparison: Comparison, files: dict[str, str], *, quiet: bool, verbose: bool) -> list[str]:
+    """Save the reports, then print; what could not be written, as messages: the rest still comes."""
     from relight_eval.reports.comparison import show
     from relight_eval.reports.comparison_files import COMPARISON_REPORTS
 
@@ -207,20 +251,19 @@ def _tell(comparison: Comparison, files: dict[str, str], *, quiet: bool, verbose
             warn(warning)
     else:
         print_report(lambda out: show(comparison, out, every=verbose), aside=STDOUT in files.values())
-    if failed:
-        raise ReportError("; ".join(failed))
+    return failed
 
 
-def _look(comparison: Comparison, looks: Looks, second: SecondLook) -> None:
-    """Save the page, if one was asked for, with pictures of those images first that changed most."""
+def _look(comparison: Comparison, looks: Looks, second: SecondLook) -> list[str]:
+    """Save the page, and log every run at its step, with pictures of those images first that changed most; what could
+    not be written, as messages.
+    """
     from relight_eval.comparison import by_change
-    from relight_eval.gallery import Gallery
     from relight_eval.reports.html import render_comparison
 
-    failed = save_page(
-        looks.html,
-        lambda pictures, place: render_comparison(comparison, pictures, place=place),
-        lambda: second.gallery(comparison.runs, by_change(comparison)) if looks.second else Gallery(),
+    look = cache(lambda: looks.gallery(second, comparison.runs, by_change(comparison)))
+    failed = save_page(looks.html, lambda pictures, file: render_comparison(comparison, pictures, place=file), look)
+    return failed + looks.log(
+        lambda: [logged(comparison.runs[label], look(), label, step) for label, step in comparison.steps.items()],
+        quiet=second.quiet,
     )
-    if failed:
-        raise ReportError("; ".join(failed))

@@ -13,20 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relight_eval.cli import exit_codes, options
-from relight_eval.cli.judging import (
-    append_summary,
-    exit_code,
-    left_undone,
-    metrics_of,
-    read_rules,
-    tell_ci,
-    tell_warnings,
-)
+from relight_eval.cli.judging import exit_code, left_undone, metrics_of, read_rules, tell_ci, tell_run
 from relight_eval.cli.keeping import Kept, kept
 from relight_eval.cli.looking import Looks, SecondLook, folders_of
-from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk
+from relight_eval.cli.output import require_places, talk
+from relight_eval.cli.runs import holds_images, is_named_as_saved
 from relight_eval.cli.scoring import Scoring, require_scored, with_scoring
 from relight_eval.errors import ReportError, ResultsError, UsageError
+from relight_eval.places import place
 
 if TYPE_CHECKING:
     from relight_eval.groups import Grouping
@@ -34,15 +28,26 @@ if TYPE_CHECKING:
     from relight_eval.rules import Rule
 
 Run = Annotated[
-    Path,
+    str,
     typer.Argument(
-        metavar="RUN", help="Saved results (.json, .csv), or the folder of predictions.", show_default=False
+        metavar="RUN",
+        help="Saved results (.json, .csv), or the folder of predictions.",
+        show_default=False,
+        callback=options.images,
     ),
 ]
-Target = Annotated[Path | None, typer.Argument(metavar="TARGET", help="The folder of targets, when RUN is a folder.")]
+Target = Annotated[
+    str | None,
+    typer.Argument(metavar="TARGET", help="The folder of targets, when RUN is a folder.", callback=options.images),
+]
 Baseline = Annotated[
-    Path | None,
-    typer.Option("--baseline", metavar="FILE", help="Saved results (.json) that rules with drop or rise compare with."),
+    str | None,
+    typer.Option(
+        "--baseline",
+        metavar="FILE",
+        help="Saved results (.json) that rules with drop or rise compare with.",
+        callback=options.named,
+    ),
 ]
 UpdateBaseline = Annotated[
     bool,
@@ -99,6 +104,7 @@ def gate(
     from relight_eval import gates
     from relight_eval.groups import Grouping
     from relight_eval.noise import of_file
+    from relight_eval.reports.console import show_verdicts
 
     _require_usable(run, target, baseline, update_baseline, noise, force)
     files = _places(
@@ -116,7 +122,7 @@ def gate(
     )
     margins = of_file(noise, baseline)[0] if asked.baseline else {}
     with ExitStack() as stack:
-        if os.path.isdir(run) or target:
+        if target or holds_images(place(run)):
             records = stack.enter_context(kept(files, resume=resume, cache=scoring.cache))
             scoring = replace(scoring, strict=strict)
             results = _scored(asked, scoring, run, target, records, all_metrics=update_baseline, quiet=quiet)
@@ -127,7 +133,8 @@ def gate(
         looks.require(read=folders_of(results), resume=resume)
         verdicts = gates.judge(results, asked.rules, baseline=asked.baseline, noise=margins, strict=strict)
         results = replace(results, verdicts=verdicts)
-        failed = _tell(results, files, quiet=quiet, verbose=verbose)
+        failed = tell_run(results, files, quiet=quiet, verbose=verbose, show=show_verdicts)
+        tell_ci(results)
         stopped = records is not None and records.stop.asked
         if results.scored:
             failed += looks.save(results, scoring.second_look(quiet=quiet), stopped=stopped)
@@ -183,7 +190,7 @@ class _Asked:
 
 
 def _places(
-    files: Mapping[str, str | Path | None], baseline: Path | None, update: bool, *, read: Iterable[Path | None]
+    files: Mapping[str, str | None], baseline: str | None, update: bool, *, read: Iterable[str | None]
 ) -> dict[str, str]:
     """Report -> path. Raises for what could not be written, the baseline that is to be updated among it."""
     written, source = (baseline, None) if update else (None, baseline)
@@ -193,14 +200,14 @@ def _places(
 
 
 def _saved(
-    asked: _Asked, scoring: Scoring, run: Path, *, resume: bool, update: bool, usable: tuple[str, ...]
+    asked: _Asked, scoring: Scoring, run: str, *, resume: bool, update: bool, usable: tuple[str, ...]
 ) -> Results:
     """Saved results, with the groups and the seed asked for, or else their own."""
-    from relight_eval.reports import load
+    from relight_eval.reports import load_whole
 
     if resume:
         raise UsageError("--resume is for folders of images; saved results were scored already")
-    saved = load(run)
+    saved = load_whole(place(run))
     scoring.require_unused(but=usable)
     if update and not saved.signature and not asked.force:
         raise ResultsError(f"{run} does not say how it was scored, and a baseline must: use the .json, or --force")
@@ -215,8 +222,8 @@ def _saved(
 def _scored(
     asked: _Asked,
     scoring: Scoring,
-    prediction: Path,
-    target: Path | None,
+    prediction: str,
+    target: str | None,
     records: Kept,
     *,
     all_metrics: bool,
@@ -243,7 +250,7 @@ def _scored(
     return replace(results, warnings=(*results.warnings, *asked.unlike(results)))
 
 
-def _rules(words: list[str] | None, file: Path | None, update: bool, *, quiet: bool) -> list[Rule]:
+def _rules(words: list[str] | None, file: str | None, update: bool, *, quiet: bool) -> list[Rule]:
     """The rules to judge by; those that compare are left out where the baseline is about to be written."""
     found = read_rules(words, file, project=True, quiet=quiet)
     if not found and not update:
@@ -252,14 +259,14 @@ def _rules(words: list[str] | None, file: Path | None, update: bool, *, quiet: b
 
 
 def _require_usable(
-    run: Path, target: Path | None, baseline: Path | None, update: bool, noise: Path | None, force: bool
+    run: str, target: str | None, baseline: str | None, update: bool, noise: str | None, force: bool
 ) -> None:
     """Raises UsageError for a baseline that is none, and an update that must not be: before any work is done."""
-    if target is not None and run.suffix.lower() in (".json", ".csv"):
+    if target is not None and is_named_as_saved(place(run)):
         raise UsageError(f"{run} is saved results, which have no TARGET; leave {target} out")
     if noise is not None and (baseline is None or update):
         raise UsageError(f"--noise {noise} raises the margins of rules against a --baseline; there are none here")
-    if baseline is not None and baseline.suffix.lower() != ".json":
+    if baseline is not None and place(baseline).suffix.lower() != ".json":
         raise UsageError(f"--baseline {baseline}: a baseline ends in .json, for a CSV does not say how it was scored")
     if not update:
         return
@@ -272,35 +279,22 @@ def _require_usable(
         )
 
 
-def _baseline(path: Path | None) -> Results | None:
+def _baseline(word: str | None) -> Results | None:
     """Raises ResultsError for one that there is not, or that is of a run that was stopped."""
-    from relight_eval.reports import load
+    from relight_eval.reports import load_whole
 
-    if path is None:
+    if word is None:
         return None
-    if not os.path.exists(path):
-        raise ResultsError(f"there is no baseline {path}; write it with --update-baseline, look at it, and commit it")
-    baseline = load(path)
+    path = place(word)
+    if isinstance(path, Path) and not os.path.exists(path):
+        raise ResultsError(f"there is no baseline {word}; write it with --update-baseline, look at it, and commit it")
+    baseline = load_whole(path)
     if baseline.unfinished:
-        raise ResultsError(f"the baseline {path} is of a run that was stopped; write it with --update-baseline")
+        raise ResultsError(f"the baseline {word} is of a run that was stopped; write it with --update-baseline")
     return baseline
 
 
-def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool) -> list[str]:
-    """Save the reports, then print the verdicts; what could not be written, as messages: the rest still comes."""
-    from relight_eval.reports import REPORTS, console
-
-    failed = save_all({path: REPORTS[report](results) for report, path in files.items() if report in REPORTS})
-    append_summary(lambda: REPORTS["markdown"](results))
-    if quiet:
-        tell_warnings(results)
-    else:
-        print_report(lambda out: console.show_verdicts(results, out, every=verbose), aside=STDOUT in files.values())
-    tell_ci(results)
-    return failed
-
-
-def _update(results: Results, baseline: Path, *, because: int, force: bool, quiet: bool) -> None:
+def _update(results: Results, baseline: str, *, because: int, force: bool, quiet: bool) -> None:
     """Writes the baseline, unless the exit code says that there is something to mend, which then ends the process."""
     from relight_eval.reports import REPORTS, save
 
@@ -311,6 +305,6 @@ def _update(results: Results, baseline: Path, *, because: int, force: bool, quie
         why = "a rule failed" if because == exit_codes.RULE_FAILED else "not every image was scored"
         talk(f"relight-eval: the baseline {baseline} was not written, for {why}; mend that, or use --force")
         raise typer.Exit(because)
-    save(baseline, REPORTS["json"](replace(results, verdicts=())))
+    save(place(baseline), REPORTS["json"](replace(results, verdicts=())))
     if not quiet:
         talk(f"wrote the baseline {baseline}")

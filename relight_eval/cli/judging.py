@@ -1,30 +1,34 @@
-"""What `score` and `gate` share: rules from words and files, and telling the verdicts to a CI system."""
+"""What `score`, `merge`, `gate` and `report` share: rules from words and files, and telling a run and its verdicts."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relight_eval.cli import exit_codes
-from relight_eval.cli.output import talk, warn
+from relight_eval.cli.output import STDOUT, print_report, save_all, talk, warn
 from relight_eval.errors import shown
+from relight_eval.places import place
 
 if TYPE_CHECKING:
     from relight_eval.results import Column, Results
     from relight_eval.rules import Rule
 
+Show = Callable[..., None]  # of (results, console, every=...), as in `reports.console`
+
 
 def read_rules(
-    words: Sequence[str] | None, file: Path | None, *, project: bool = False, quiet: bool = False
+    words: Sequence[str] | None, file: str | None, *, project: bool = False, quiet: bool = False
 ) -> list[Rule]:
     """The rules of a file and of the command line; where `project` and no file is named, of the nearest pyproject."""
     from relight_eval import rules
 
-    if file is None and project and (file := rules.nearest_project(Path.cwd())) and not quiet:
-        talk(f"rules of {shown(file)}")
-    return [*(rules.read(file) if file else ()), *map(rules.parse, words or ())]
+    source = None if file is None else place(file)
+    if source is None and project and (source := rules.nearest_project(Path.cwd())) and not quiet:
+        talk(f"rules of {shown(source)}")
+    return [*(rules.read(source) if source else ()), *map(rules.parse, words or ())]
 
 
 def metrics_of(rules: Sequence[Rule], columns: Iterable[Column]) -> frozenset[str]:
@@ -35,7 +39,24 @@ def metrics_of(rules: Sequence[Rule], columns: Iterable[Column]) -> frozenset[st
     return frozenset(found - {"align"}) or frozenset({"psnr"} if found else ())
 
 
-def tell_warnings(results: Results) -> None:
+def tell_run(
+    results: Results, files: Mapping[str, str], *, quiet: bool, verbose: bool, show: Show | None = None
+) -> list[str]:
+    """Save the reports, then print the run, as `show` does; what could not be written, as messages: the rest still
+    comes.
+    """
+    from relight_eval.reports import REPORTS, console, pieces
+
+    failed = save_all({path: pieces(report, results) for report, path in files.items() if report in REPORTS})
+    if quiet:
+        _tell_warnings(results)
+    else:
+        shown = show or console.show
+        print_report(lambda out: shown(results, out, every=verbose), aside=STDOUT in files.values())
+    return failed
+
+
+def _tell_warnings(results: Results) -> None:
     """What --quiet leaves: warnings, and the rules that did not pass."""
     from relight_eval.reports.verdicts import lines
 
@@ -47,9 +68,13 @@ def tell_warnings(results: Results) -> None:
 
 def tell_ci(results: Results) -> None:
     """Annotations and the summary of a GitHub Actions step, where there are verdicts and it runs in one."""
+    from relight_eval.reports import REPORTS
     from relight_eval.reports.verdicts import github_annotations
 
-    if results.verdicts and os.environ.get("GITHUB_ACTIONS"):
+    if not results.verdicts:
+        return
+    append_summary(lambda: REPORTS["markdown"](results))
+    if os.environ.get("GITHUB_ACTIONS"):
         for line in github_annotations(results.verdicts):
             talk(line)
 
@@ -64,6 +89,19 @@ def append_summary(markdown: Callable[[], str]) -> None:
             file.write(f"{markdown()}\n")
     except OSError as error:
         warn(f"cannot write GITHUB_STEP_SUMMARY, {path}: {error.strerror}")
+
+
+def closing(done: str, results: Results, files: Mapping[str, str], *, missing: str) -> str:
+    """The last line: what was `done`, what failed, what was left undone, and where the scores are."""
+    from relight_eval.text import counted
+
+    said = [done]
+    if failed := sum(verdict.outcome == "fail" for verdict in results.verdicts):
+        said.append(f"{failed} of {counted(len(results.verdicts), 'rule')} failed")
+    said += left_undone(results, missing=missing)
+    if written := [path for path in files.values() if path != STDOUT]:
+        said.append(f"wrote {' and '.join(written)}")
+    return "; ".join(said)
 
 
 def left_undone(results: Results, *, missing: str) -> list[str]:

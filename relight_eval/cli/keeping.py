@@ -14,6 +14,7 @@ from relight_eval.cli import exit_codes
 from relight_eval.cli.output import STDOUT, talk, warn
 from relight_eval.cli.stopping import Stop
 from relight_eval.errors import UsageError, shown
+from relight_eval.places import Address, place
 
 if TYPE_CHECKING:
     from relight_eval.records.journal import Journal
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kept:
-    """Where the rows of a run are kept while it goes on, and whether it is to stop."""
+    """Where the rows of a run are kept while it goes on, whether it is to stop, and whether files are written of what
+    is done by then.
+    """
 
     keeping: Keeping
     journal: Journal | None
     stop: Stop
+    reports: bool
 
     def finish(self, results: Results, *, written: bool) -> str:
         """Removes a journal that has become of no use, or says what it is good for."""
@@ -42,7 +46,7 @@ class Kept:
 def kept(files: Mapping[str, str], *, resume: bool, cache: Path | None) -> Iterator[Kept]:
     """Within, no other run writes these files, rows are kept beside the first of them and in the `cache`, and Ctrl-C
     is a request to stop; a KeyboardInterrupt ends the process in order. Of what ends with an error, it is told what is
-    kept.
+    kept. Only files of this machine can be locked, and have rows beside them.
 
     Raises ReportError where another run writes them.
     """
@@ -52,8 +56,14 @@ def kept(files: Mapping[str, str], *, resume: bool, cache: Path | None) -> Itera
     from relight_eval.records.keeping import Keeping
     from relight_eval.records.lock import Lock
 
-    places = [Path(path) for path in files.values() if path != STDOUT and is_place(Path(path))]
+    named = [place(word) for word in files.values() if word != STDOUT]
+    places = [path for path in named if isinstance(path, Path) and is_place(path)]
     if resume and not places:
+        if remote := next((path for path in named if isinstance(path, Address)), None):
+            raise UsageError(
+                f"--resume: no scores are kept beside {remote}, for it is an address; name a local file (--csv, or a "
+                "part's --json), or keep them with --cache DIR"
+            )
         raise UsageError(
             "--resume goes on with a run that wrote a file; name the one it wrote, such as --csv scores.csv"
         )
@@ -61,14 +71,15 @@ def kept(files: Mapping[str, str], *, resume: bool, cache: Path | None) -> Itera
     try:
         with ExitStack() as stack:
             stop = stack.enter_context(Stop())
-            for place in places:
-                stack.enter_context(Lock(place, tell=warn))
+            for path in places:
+                stack.enter_context(Lock(path, tell=warn))
             if places:
                 journal = stack.enter_context(Journal(journal_path(places[0]), resume=resume, tell=warn))
                 stop.kept = _good_for(journal)
             cached = [] if cache is None else [stack.enter_context(Cache(cache, tell=warn))]
             own = [] if journal is None else [journal]
-            yield Kept(Keeping([*(own if resume else []), *cached], [*own, *cached]), journal, stop)
+            reports = bool(places) or any(isinstance(path, Address) for path in named)
+            yield Kept(Keeping([*(own if resume else []), *cached], [*own, *cached]), journal, stop, reports)
     except BaseException as error:
         interrupted = isinstance(error, KeyboardInterrupt)
         said = ["interrupted; nothing was written"] if interrupted else []

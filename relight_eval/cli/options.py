@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from relight_eval.places import Address, place
+
 LARGEST_SEED = 2**63 - 1  # what saved results can hold
 
 
@@ -26,22 +28,50 @@ def _auto_or_count(text: str) -> int:
     return int(text)
 
 
-def _place(text: str) -> Path:
-    """An empty path would be the working folder: a variable of a script that is not set must not score that."""
-    if not text:
+def named(word: str | None) -> str | None:
+    """A word that names a file or a folder, here or at an address.
+
+    Raises UsageError for an address that is none, or holds a secret: before any message repeats it.
+    """
+    if word is not None:
+        place(word)
+    return word
+
+
+def images(word: str | None) -> str | None:
+    """The same of images. An empty word would be the working folder, which a script whose variable is not set does not
+    mean.
+    """
+    if word == "":
         raise typer.BadParameter("is empty; name a folder of images, or one image")
-    return Path(text)
+    return named(word)
+
+
+def local(word: str) -> Path:
+    """A file or folder of this machine; that is what it must be. (Weights may be called vgg19.pth.tar.)"""
+    found = place(word) if "://" in word else Path(word)
+    if isinstance(found, Address):
+        raise typer.BadParameter(f"{word} is an address; this must be on a disk of this machine")
+    return found
 
 
 Prediction = Annotated[
-    Path,
+    str,
     typer.Argument(
-        metavar="PREDICTION", help="Folder of relit images (or one image).", show_default=False, parser=_place
+        metavar="PREDICTION",
+        help="Folder of relit images (or one image): here, in a .tar or .zip, or at an address such as s3://bucket/out.",
+        show_default=False,
+        callback=images,
     ),
 ]
 Target = Annotated[
-    Path,
-    typer.Argument(metavar="TARGET", help="Folder of ground truth (or one image).", show_default=False, parser=_place),
+    str,
+    typer.Argument(
+        metavar="TARGET",
+        help="Folder of ground truth (or one image), likewise.",
+        show_default=False,
+        callback=images,
+    ),
 ]
 Metrics = Annotated[
     list[str] | None,
@@ -59,14 +89,17 @@ Csv = Annotated[
         metavar="PATH",
         help="Where to write the scores as CSV; - is standard output.",
         show_default="scores.csv",
+        callback=named,
     ),
 ]
 SavedCsv = Annotated[
-    str | None, typer.Option("--csv", metavar="PATH", help="Write the scores as CSV; - is standard output.")
+    str | None,
+    typer.Option("--csv", metavar="PATH", help="Write the scores as CSV; - is standard output.", callback=named),
 ]
 NoCsv = Annotated[bool, typer.Option("--no-csv", help="Write no CSV.")]
 Json = Annotated[
-    str | None, typer.Option("--json", metavar="PATH", help="Write everything as JSON; - is standard output.")
+    str | None,
+    typer.Option("--json", metavar="PATH", help="Write everything as JSON; - is standard output.", callback=named),
 ]
 Glob = Annotated[
     str | None,
@@ -109,12 +142,21 @@ MaxPixels = Annotated[
 Cache = Annotated[
     Path | None,
     typer.Option(
-        "--cache", metavar="DIR", help="Keep scores by the content of the files, and score only what is not there."
+        "--cache",
+        metavar="DIR",
+        parser=local,
+        help="Keep scores by the content of the files, and score only what is not there.",
     ),
 ]
 Resume = Annotated[
     bool,
     typer.Option("--resume", help="Go on with a run that was stopped: score only what is missing, or has changed."),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", metavar="K/N", help="Score the K-th of N parts of the pairs, to --json PATH and no CSV; see `merge`."
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda[:N]|mps", help="Where to compute.")]
 BatchSize = Annotated[
@@ -124,6 +166,29 @@ Workers = Annotated[
     int,
     typer.Option(
         "-j", "--workers", metavar="auto|N", parser=_auto_or_count, help="Threads that decode, and on a CPU score."
+    ),
+]
+Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--engine", help="Who does the work: this machine, or the workers of a Ray cluster."),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="HOST:PORT",
+        help="The cluster, as Ray names it.",
+        show_default="$RAY_ADDRESS, or workers on this machine",
+    ),
+]
+CpusPerWorker = Annotated[
+    int | None,
+    typer.Option(
+        "--cpus-per-worker",
+        metavar="N",
+        min=1,
+        help="CPUs of each worker of the cluster.",
+        show_default="1; with GPUs, as many as there are for each",
     ),
 ]
 Precision = Annotated[
@@ -146,16 +211,21 @@ Vgg19Preset = Annotated[
     Literal["s3net", "drn", "imagenet"], typer.Option("--vgg19-preset", help="How images are fed to VGG19.")
 ]
 Vgg19Weights = Annotated[
-    Path | None, typer.Option("--vgg19-weights", metavar="FILE", help="VGG19 weights; see `relight-eval weights`.")
+    Path | None,
+    typer.Option("--vgg19-weights", metavar="FILE", parser=local, help="VGG19 weights; see `relight-eval weights`."),
 ]
 Offline = Annotated[bool, typer.Option("--offline", envvar="RELIGHT_EVAL_OFFLINE", help="Never fetch weights.")]
 Input = Annotated[
-    Path | None,
-    typer.Option("--input", metavar="DIR", help="Folder of what was relit: tells shadows that were left."),
+    str | None,
+    typer.Option(
+        "--input", metavar="DIR", help="Folder of what was relit: tells shadows that were left.", callback=images
+    ),
 ]
 Mask = Annotated[
-    Path | None,
-    typer.Option("--mask", metavar="DIR", help="Folder of masks; only pixels that are more than 0 count."),
+    str | None,
+    typer.Option(
+        "--mask", metavar="DIR", help="Folder of masks; only pixels that are more than 0 count.", callback=images
+    ),
 ]
 Align = Annotated[
     str | None,
@@ -184,15 +254,41 @@ Require = Annotated[
     list[str] | None,
     typer.Option("--require", metavar="RULE", help='A rule, such as "wssim >= 0.9"; may be given several times.'),
 ]
-Rules = Annotated[Path | None, typer.Option("--rules", metavar="FILE", help="Rules from a TOML file: require = [...].")]
-Junit = Annotated[Path | None, typer.Option("--junit", metavar="PATH", help="Write the verdicts as JUnit XML.")]
-Markdown = Annotated[Path | None, typer.Option("--markdown", metavar="PATH", help="Write a summary as Markdown.")]
+Rules = Annotated[
+    str | None, typer.Option("--rules", metavar="FILE", help="Rules from a TOML file: require = [...].", callback=named)
+]
+Junit = Annotated[
+    str | None, typer.Option("--junit", metavar="PATH", help="Write the verdicts as JUnit XML.", callback=named)
+]
+Markdown = Annotated[
+    str | None, typer.Option("--markdown", metavar="PATH", help="Write a summary as Markdown.", callback=named)
+]
 Html = Annotated[
-    Path | None,
-    typer.Option("--html", metavar="PATH", help="Write a page to look at: images, maps, findings, distributions."),
+    str | None,
+    typer.Option(
+        "--html",
+        metavar="PATH",
+        help="Write a page to look at: images, maps, findings, distributions.",
+        callback=named,
+    ),
 ]
 NoImages = Annotated[bool, typer.Option("--no-images", help="Link the images in the page, and read none of them.")]
-Maps = Annotated[Path | None, typer.Option("--maps", metavar="DIR", help="Write maps of where the errors are, as PNG.")]
+Log = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--log",
+        metavar="TRACKER:PLACE",
+        help="Log the scores and the worst images: tensorboard:DIR, mlflow:URI or wandb:PROJECT; may be given several "
+        "times.",
+    ),
+]
+LogStep = Annotated[
+    int | None, typer.Option("--log-step", metavar="N", min=0, help="The training step that --log logs at.")
+]
+Maps = Annotated[
+    str | None,
+    typer.Option("--maps", metavar="DIR", help="Write maps of where the errors are, as PNG.", callback=named),
+]
 MapsCount = Annotated[
     int,
     typer.Option(
@@ -224,11 +320,12 @@ SavedSeed = Annotated[
     ),
 ]
 NoiseFile = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--noise",
         metavar="FILE",
         help="What `calibrate` wrote.",
+        callback=named,
         show_default="NAME.noise.json beside the baseline NAME.json, if there is one",
     ),
 ]

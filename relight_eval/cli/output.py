@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from relight_eval.errors import ReportError, UsageError
+from relight_eval.places import Place, place
 from relight_eval.text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 STDOUT = "-"
+DEFAULT_CSV = "scores.csv"
 
 
 def talk(line: str) -> None:
@@ -33,42 +35,57 @@ def warn(line: str) -> None:
     talk(f"WARNING  {line}")
 
 
-def require_places(files: Mapping[str, str | Path | None], *, read: Iterable[Path | None] = ()) -> dict[str, str]:
-    """Report -> path of those that are to be written; raises for what could not be, before any work is done.
+def csv_place(csv: str | None, no_csv: bool) -> str | None:
+    """Where the CSV is written, which is written unless it is said that none is. Raises UsageError."""
+    if no_csv and csv is not None:
+        raise UsageError(f"--csv {csv} and --no-csv say the opposite; leave one out")
+    return DEFAULT_CSV if csv is None and not no_csv else csv
+
+
+def require_places(files: Mapping[str, str | None], *, read: Iterable[str | Place | None] = ()) -> dict[str, str]:
+    """Report -> where to write it, of those that are asked for; raises for what could not be, before any work is done.
 
     Neither may one of them be a file that this run will `read`: it would be replaced by what is told of it.
     """
     from relight_eval.pairs import IMAGE_SUFFIXES
     from relight_eval.reports import require_writable
 
-    places = {report: str(path) for report, path in files.items() if path is not None}
-    sources = {os.path.realpath(path) for path in read if path is not None}
+    words = {report: word for report, word in files.items() if word is not None}
+    sources = {_one(place(word)) for word in read if word is not None}
     seen: dict[str, str] = {}
-    for report, path in places.items():
-        real = path if path == STDOUT else os.path.realpath(path)
+    for report, word in words.items():
+        real = word if word == STDOUT else _one(place(word))
         if real in seen:
-            raise UsageError(f"{seen[real]} and {report} would both be written to {path}; give them two places")
+            raise UsageError(f"--{seen[real]} and --{report} would both be written to {word}; give them two places")
         seen[real] = report
         if real in sources and not os.path.isdir(real):
-            raise UsageError(f"{report} would be written over {path}, which is read; give it another place")
-        if Path(path).suffix.lower() in IMAGE_SUFFIXES:
-            raise UsageError(f"{path} is the name of an image; a report would replace it")
-        if path != STDOUT:
+            raise UsageError(f"--{report} would be written over {word}, which is read; give it another place")
+        if place(word).suffix.lower() in IMAGE_SUFFIXES:
+            raise UsageError(f"{word} is the name of an image; a report would replace it")
+        if word != STDOUT:
             try:
-                require_writable(Path(path))
+                require_writable(place(word))
             except OSError as error:  # not even a path, such as one that is too long
-                raise ReportError(f"cannot write {path}: {error.strerror}") from error
-    return places
+                raise ReportError(f"cannot write {word}: {error.strerror}") from error
+    return words
 
 
-def save_all(texts: Mapping[str, str]) -> list[str]:
-    """Writes each text to its path, or to standard output; what could not be written, as messages."""
+def _one(named: Place) -> str:
+    """The same for all names of one file, as far as that can be told: those of an address are not followed."""
+    return os.path.realpath(named) if isinstance(named, Path) else str(named)
+
+
+def save_all(texts: Mapping[str, str | Iterable[str]]) -> list[str]:
+    """Writes each text, or its pieces, to its place, or to standard output; what could not be written, as messages."""
     from relight_eval.reports import encoded, save
 
     failed = []
-    for path, text in texts.items():
+    for word, text in texts.items():
         try:
-            write_stdout(encoded(_shown(text))) if path == STDOUT else save(Path(path), text)
+            if word == STDOUT:
+                write_stdout(encoded(_shown(text if isinstance(text, str) else "".join(text))))
+            else:
+                save(place(word), text)
         except ReportError as error:
             failed.append(str(error))
     return failed

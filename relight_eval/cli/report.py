@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from relight_eval.cli import options
-from relight_eval.cli.judging import read_rules, tell_warnings
+from relight_eval.cli.judging import read_rules, tell_run
 from relight_eval.cli.looking import Looks, SecondLook, folders_of
-from relight_eval.cli.output import STDOUT, print_report, require_places, save_all, talk
-from relight_eval.errors import ReportError
+from relight_eval.cli.output import STDOUT, require_places, talk
+from relight_eval.cli.tracking import Logs
+from relight_eval.errors import ReportError, UsageError
+from relight_eval.places import place
 
-if TYPE_CHECKING:
-    from relight_eval.results import Results
-
-Saved = Annotated[Path, typer.Argument(metavar="RESULTS", help="Saved results (.json, .csv).", show_default=False)]
+Saved = Annotated[
+    str,
+    typer.Argument(metavar="RESULTS", help="Saved results (.json, .csv).", show_default=False, callback=options.named),
+]
 
 
 def report(
@@ -26,6 +27,8 @@ def report(
     no_images: options.NoImages = False,
     maps: options.Maps = None,
     maps_count: options.MapsCount = "auto",  # type: ignore[assignment]  # (parsed by the option)
+    log: options.Log = None,
+    log_step: options.LogStep = None,
     csv: options.SavedCsv = None,
     json: options.Json = None,
     junit: options.Junit = None,
@@ -54,35 +57,29 @@ def report(
     files = require_places(
         {"html": html, "csv": csv, "json": json, "junit": junit, "markdown": markdown}, read=[results, rules]
     )
-    looks = Looks(files.get("html"), no_images, maps, maps_count)
+    looks = Looks(files.get("html"), no_images, maps, maps_count, Logs.of(log, log_step))
     looks.require()
+    second = SecondLook(device, workers, vgg19_weights, quiet)
+    second.require_used(looks)
     thresholds = findings.parse(threshold or ())
-    saved = load(results)
+    saved = load(place(results))
     looks.require(read=folders_of(saved))
     grouping = Grouping(group) if group is not None else saved.grouping
     if grouping:
         grouping.require(row.name for row in saved.scored)
     findings.require_told(thresholds, saved.columns)
     judged_by = read_rules(require, rules)
+    if saved.shard and (judged_by or csv or junit or log):
+        of_whole = "rules, --csv, --junit and --log are for the whole: give them to merge"
+        raise UsageError(f"{results} is {saved.shard} of a run; {of_whole}")
     require_fitting(judged_by, saved.columns, grouping=grouping, baseline=False)
+    looks.logs.require({results: saved})
     told = saved.resampled(grouping, saved.seed if seed is None else seed)
     told = replace(told, thresholds={**saved.thresholds, **thresholds})
     told = replace(told, verdicts=gates.judge(told, judged_by))
-    failed = _tell(told, files, quiet=quiet, verbose=verbose)
-    failed += looks.save(told, SecondLook(device, workers, vgg19_weights, quiet))
+    failed = tell_run(told, files, quiet=quiet, verbose=verbose)
+    failed += looks.save(told, second)
     if failed:
         raise ReportError("; ".join(failed))
     if (written := [path for path in files.values() if path != STDOUT]) and not quiet:
         talk(f"wrote {' and '.join(written)}")
-
-
-def _tell(results: Results, files: dict[str, str], *, quiet: bool, verbose: bool) -> list[str]:
-    """Save all but the page, and print; what could not be written, as messages."""
-    from relight_eval.reports import REPORTS, console
-
-    failed = save_all({path: REPORTS[report](results) for report, path in files.items() if report in REPORTS})
-    if quiet:
-        tell_warnings(results)
-    else:
-        print_report(lambda out: console.show(results, out, every=verbose), aside=STDOUT in files.values())
-    return failed

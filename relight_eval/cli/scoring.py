@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, fields
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
@@ -18,9 +17,11 @@ from relight_eval.cli.looking import SecondLook
 from relight_eval.cli.output import talk
 from relight_eval.cli.progress import progress_bars
 from relight_eval.errors import RelightEvalError, UsageError
+from relight_eval.places import Place, place
 
 if TYPE_CHECKING:
     from relight_eval.decoding import Readings
+    from relight_eval.engines import Cluster
     from relight_eval.groups import Grouping
     from relight_eval.metrics import Settings
     from relight_eval.results import Column, Results
@@ -44,6 +45,9 @@ class Scoring:
     device: options.Device = "auto"
     batch_size: options.BatchSize = "auto"  # type: ignore[assignment]  # (parsed by the option)
     workers: options.Workers = "auto"  # type: ignore[assignment]
+    engine: options.Engine = "local"
+    ray_address: options.RayAddress = None
+    cpus_per_worker: options.CpusPerWorker = None
     precision: options.Precision = None
     charbonnier_eps: options.CharbonnierEps = 1e-3
     wavelet: options.Wavelet = "haar"
@@ -92,13 +96,24 @@ class Scoring:
         )
 
     @property
+    def cluster(self) -> Cluster:
+        """Where the engine works. Raises UsageError."""
+        from relight_eval.engines import Cluster
+
+        for name, value in (("--ray-address", self.ray_address), ("--cpus-per-worker", self.cpus_per_worker)):
+            if self.engine != "ray" and value is not None:
+                raise UsageError(f"{name} {value} is of a Ray cluster; add --engine ray, or leave it out")
+        return Cluster(self.ray_address, self.cpus_per_worker)
+
+    @property
     def chosen(self) -> str | None:
         """The metrics that were asked for, None for all that are available."""
         return ",".join(self.metrics) if self.metrics else None
 
     def second_look(self, *, quiet: bool) -> SecondLook:
         """How images are looked at again after they are scored."""
-        return SecondLook(self.device, self.workers, self.vgg19_weights, quiet)
+        here = self.device if self.engine == "local" else "auto"
+        return SecondLook(here, self.workers, self.vgg19_weights, quiet)
 
     def columns(self) -> tuple[Column, ...]:
         """The columns that the results will have. Raises UsageError for an unknown metric or setting."""
@@ -115,8 +130,8 @@ class Scoring:
 
     def run(
         self,
-        predictions: Mapping[str, Path],
-        target: Path,
+        predictions: Mapping[str, str | Place],
+        target: str | Place,
         *,
         grouping: Grouping | None = None,
         seed: int = 0,
@@ -125,10 +140,11 @@ class Scoring:
         check: Callable[[Results], object] | None = None,
         kept: Kept | None = None,
         quiet: bool = False,
+        shard: str | None = None,
     ) -> dict[str, Results]:
         """The results of every run by its label, with progress.
 
-        After Ctrl-C those so far, where rows are `kept` and can be gone on with; else it raises KeyboardInterrupt.
+        After Ctrl-C those so far, where files are written of what is `kept`; else it raises KeyboardInterrupt.
 
         `required` are metrics that must not be left out where their weights are missing. `check` is shown the results
         as they will be, before any image is read, and may raise.
@@ -139,23 +155,25 @@ class Scoring:
             with keep({}, resume=False, cache=self.cache) as cached:
                 return self.run(
                     predictions, target, grouping=grouping, seed=seed, required=required, floors=floors, check=check,
-                    kept=cached, quiet=quiet,
+                    kept=cached, quiet=quiet, shard=shard,
                 )  # fmt: skip
         with progress_bars() as progress:
             results = evaluate_runs(
-                predictions,
-                target,
+                {label: place(folder) for label, folder in predictions.items()},
+                place(target),
                 metrics=self.chosen,
                 required=required,
                 settings=self.settings,
                 glob=self.glob,
                 readings=self.readings,
-                input=self.input,
-                mask=self.mask,
+                input=None if self.input is None else place(self.input),
+                mask=None if self.mask is None else place(self.mask),
                 floors=floors,
                 device=self.device,
                 batch_size=self.batch_size or None,
                 workers=self.workers or None,
+                engine=self.engine,
+                cluster=self.cluster,
                 vgg19_weights=self.vgg19_weights,
                 offline=self.offline,
                 grouping=grouping,
@@ -165,8 +183,9 @@ class Scoring:
                 check=check,
                 keeping=kept.keeping,
                 stop=kept.stop,
+                shard=shard,
             )
-        if kept.stop.asked and (kept.journal is None or not any(run.scored for run in results.values())):
+        if kept.stop.asked and not (kept.reports and any(run.scored for run in results.values())):
             raise KeyboardInterrupt
         return results
 

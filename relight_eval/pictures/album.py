@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,8 +12,9 @@ from relight_eval import images
 from relight_eval.decoding import Reading, Readings
 from relight_eval.decoding.reading import MAX_PIXELS
 from relight_eval.engines.local import WAITING_PIXELS, alike, available_cpus, equal
-from relight_eval.errors import ImageError, printable, shown
+from relight_eval.errors import ImageError, UsageError, printable, shown
 from relight_eval.metrics.psnr import psnr
+from relight_eval.places import Place, place
 from relight_eval.results import Results, Row
 
 Size = tuple[int, int]  # height, width
@@ -71,13 +71,13 @@ class Album:
         target = source.pixels
         _check_unchanged(target, row)
         if found.predictions and not equal(target, found.target):
-            raise ImageError(f"{shown(Path(row.target))}: not the target that the other runs have.")
+            raise ImageError(f"{shown(_place(row.target))}: not the target that the other runs have.")
         prediction = _beside(row.prediction, target, row, readings.prediction)
         _check_scored(prediction, source, row)
         mask = None
         if row.mask:
-            mask = images.read_mask(Path(row.mask), _most(row)).inside
-            images.check_same_size(mask, target, Path(row.mask), Path(row.target))
+            mask = images.read_mask(_place(row.mask), _most(row)).inside
+            images.check_same_size(mask, target, _place(row.mask), _place(row.target))
         found.target, found.predictions[label] = target, prediction.pixels
         if mask is not None:
             found.masks[label] = mask
@@ -89,7 +89,15 @@ class Album:
 
 
 def _read(path: str, row: Row, reading: Reading) -> images.Image:
-    return images.read(Path(path), replace(reading, max_pixels=_most(row)))
+    return images.read(_place(path), replace(reading, max_pixels=_most(row)))
+
+
+def _place(path: str) -> Place:
+    """Where saved results say that a file is. Raises ImageError where that cannot be read."""
+    try:
+        return place(path)
+    except UsageError as error:
+        raise ImageError(str(error)) from error
 
 
 def _most(row: Row) -> int:
@@ -100,7 +108,7 @@ def _most(row: Row) -> int:
 def _beside(path: str, target: Tensor, row: Row, reading: Reading) -> images.Image:
     """An image that has the size of the target."""
     found = _read(path, row, reading)
-    images.check_same_size(found.pixels, target, Path(path), Path(row.target))
+    images.check_same_size(found.pixels, target, _place(path), _place(row.target))
     return found
 
 
@@ -112,7 +120,7 @@ def _check_scored(prediction: images.Image, target: images.Image, row: Row) -> N
     known = {side: row.sha256.get(side) for side in ("prediction", "target")}
     if known == {"prediction": prediction.sha256, "target": target.sha256}:
         return
-    path = shown(Path(row.prediction))
+    path = shown(_place(row.prediction))
     if "psnr" in row.scores and not row.mask:
         then, now = row.scores["psnr"], psnr(*(side[None] for side in alike(prediction.pixels, target.pixels))).item()
         if then != now and not abs(then - now) <= SAME_DB:
@@ -127,7 +135,5 @@ def _check_unchanged(target: Tensor, row: Row) -> None:
     """Raises ImageError when the target has another size than it had when it was scored."""
     height, width = target.shape[-2:]
     if row.width is not None and (row.width, row.height) != (width, height):
-        raise ImageError(
-            f"{shown(Path(row.target))} is {width}x{height} now, but was {row.width}x{row.height} when it was scored; "
-            "score it again."
-        )
+        then = f"was {row.width}x{row.height} when it was scored"
+        raise ImageError(f"{shown(_place(row.target))} is {width}x{height} now, but {then}; score it again.")

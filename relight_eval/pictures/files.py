@@ -20,6 +20,8 @@ from relight_eval.pictures.encoded import map_png
 from relight_eval.pictures.errors import Errors, all_errors, half_of
 from relight_eval.pictures.scales import Half, Spread
 from relight_eval.pictures.threads import Once, Progress, Tell, ahead, report, threads
+from relight_eval.places import Place, reason
+from relight_eval.places import write as write_at
 from relight_eval.results import Results
 from relight_eval.text import visible
 
@@ -30,13 +32,13 @@ def write_maps(
     runs: Mapping[str, Results],
     names: Sequence[str],
     metrics: Sequence[Metric],
-    folder: Path,
+    folder: Place,
     *,
     device: torch.device,
     workers: int | None = None,
     tell: Tell = lambda line: None,
     progress: Progress | None = None,
-) -> list[Path]:
+) -> list[Place]:
     """Write the maps of these images into `folder`, and return what was written, `scales.json` last.
 
     A map is `folder/<image name>/<map>.png`, with several runs `folder/<label>/<image name>/<map>.png`, as large as the
@@ -50,7 +52,7 @@ def write_maps(
     once = Once(tell)
     places, labels, total = _places(names), _places(runs), 2 * len(names)
     spread = Spread()
-    written: list[Path] = []
+    written: list[Place] = []
     with threads(workers, device) as pool:
         for done, sides in enumerate(ahead(pool, album.read, names, album.ahead), start=1):
             once.each(sides.reasons)
@@ -62,8 +64,8 @@ def write_maps(
             jobs = []
             for label, name, error in all_errors(sides, errors, once):
                 if name in highs:  # else nothing of this kind could be read the first time
-                    place = folder / labels[label] / places[sides.name] / f"{name}.png"
-                    jobs.append(pool.submit(_write_png, place, half_of(error), highs[name]))
+                    path = folder / labels[label] / places[sides.name] / f"{name}.png"
+                    jobs.append(pool.submit(_write_png, path, half_of(error), highs[name]))
             written += [job.result() for job in jobs]
             report(progress, "maps", done, total)
     scales = {
@@ -75,16 +77,19 @@ def write_maps(
     return [*written, _write(folder / "scales.json", text.encode())]
 
 
-def _write_png(path: Path, half: Half, high: float) -> Path:
+def _write_png(path: Place, half: Half, high: float) -> Place:
     return _write(path, map_png(half, high))
 
 
-def _write(path: Path, data: bytes) -> Path:
+def _write(path: Place, data: bytes) -> Place:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, data, lasting=False)  # there are thousands, and they can be made again
+        if isinstance(path, Path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, data, lasting=False)  # there are thousands, and they can be made again
+        else:
+            write_at(path, data)
     except OSError as error:
-        raise ReportError(f"cannot write {shown(path)}: {error.strerror or error}") from error
+        raise ReportError(f"cannot write {shown(path)}: {reason(error)}") from error
     return path
 
 

@@ -8,16 +8,19 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from relight_eval import places
 from relight_eval.columns import known
+from relight_eval.common import require_whole
 from relight_eval.errors import ReportError, ResultsError, shown
 from relight_eval.files import is_place, write_whole
+from relight_eval.places import Address, Place
 from relight_eval.reports import csv, json, junit, markdown
 from relight_eval.results import Column, Results
 
-__all__ = ["REPORTS", "encoded", "load", "require_writable", "save"]
+__all__ = ["REPORTS", "encoded", "load", "load_whole", "pieces", "require_writable", "save"]
 
 REPORTS: dict[str, Callable[[Results], str]] = {
     "csv": csv.render,
@@ -25,10 +28,17 @@ REPORTS: dict[str, Callable[[Results], str]] = {
     "junit": junit.render,
     "markdown": markdown.render,
 }
+PIECES: dict[str, Callable[[Results], Iterator[str]]] = {"csv": csv.lines, "json": json.pieces}
 
 
-def require_writable(path: Path) -> None:
+def require_writable(path: Place) -> None:
     """Raises ReportError when `path` could not be saved: asked before a run, so that no run is lost to a typo."""
+    if isinstance(path, Address):
+        try:
+            places.require_writable(path)
+        except OSError as error:
+            raise ReportError(f"cannot write {shown(path)}: {places.reason(error)}") from error
+        return
     if path.is_dir():
         raise ReportError(f"{path} is a folder; name a file to write")
     if not path.parent.is_dir():
@@ -37,12 +47,18 @@ def require_writable(path: Path) -> None:
         raise ReportError(f"cannot write {path}: permission denied")
 
 
-def save(path: Path, text: str) -> None:
-    """Write a report as UTF-8, whole or not at all. Raises ReportError when it cannot be written."""
+def pieces(report: str, results: Results) -> Iterable[str]:
+    """The text of a report, in pieces where it may be too long for the memory."""
+    return PIECES[report](results) if report in PIECES else (REPORTS[report](results),)
+
+
+def save(path: Place, text: str | Iterable[str]) -> None:
+    """Write a report, or its pieces, as UTF-8, whole or not at all. Raises ReportError when it cannot be written."""
+    data = map(encoded, (text,) if isinstance(text, str) else text)
     try:
-        write_whole(path, encoded(text))
+        write_whole(path, data) if isinstance(path, Path) else places.write(path, b"".join(data))
     except OSError as error:
-        raise ReportError(f"cannot write {path}: {error.strerror}; what stood there is unchanged") from error
+        raise ReportError(f"cannot write {path}: {places.reason(error)}; what stood there is unchanged") from error
 
 
 def encoded(text: str) -> bytes:
@@ -50,19 +66,27 @@ def encoded(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def load(path: Path) -> Results:
+def load(path: Place) -> Results:
     """Saved results, from JSON or CSV by the suffix of the file. Raises ResultsError when they cannot be had."""
     parse = {".json": json.parse, ".csv": csv.parse}.get(path.suffix.lower())
     if parse is None:
-        reason = "saved results end in .json or .csv" if os.path.exists(path) else "there is no such file or folder"
+        there = isinstance(path, Address) or os.path.exists(path)
+        reason = "saved results end in .json or .csv" if there else "there is no such file or folder"
         raise ResultsError(f"{shown(path)}: {reason}")
     try:
-        results = parse(path.read_bytes().decode("utf-8-sig"), shown(path))
+        results = parse(places.content(path).decode("utf-8-sig"), shown(path))
     except UnicodeDecodeError as error:
         raise ResultsError(f"{shown(path)}: is not UTF-8 (byte {error.start})") from error
     except OSError as error:
-        raise ResultsError(f"{shown(path)}: cannot be read ({error.strerror})") from error
+        raise ResultsError(f"{shown(path)}: cannot be read ({places.reason(error)})") from error
     _require_sound(results, shown(path))
+    return results
+
+
+def load_whole(path: Place) -> Results:
+    """Saved results of a whole run. Raises ResultsError for those of a part: they would be taken for the whole."""
+    results = load(path)
+    require_whole(results, shown(path))
     return results
 
 
@@ -89,7 +113,7 @@ def _require_sound(results: Results, source: str) -> None:
             raise ResultsError(f"{where} has status error, but does not say which")
         for name, score in row.scores.items():
             _require_possible(columns[name], score, where)
-    if not anywhere:
+    if not anywhere and not results.shard:  # a part may hold but the pairs that could not be scored
         raise ResultsError(f"{source}: holds no scores")
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -209,8 +210,7 @@ def _paired(results: Results) -> Iterator[tuple[str, str, str]]:
 
 def _score(column: Column, results: Results, images: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """A line of the table of scores."""
-    found, values = results.summary(column.name), results.values(column.name)
-    worst = "" if column.better == "none" else min(values, key=lambda name: column.goodness(values[name]), default="")
+    found, worst = results.summary(column.name), results.worst(column.name)
     return {
         "column": column,
         "main": column.main,
@@ -243,10 +243,10 @@ def _groups(results: Results) -> Iterator[dict[str, Any]]:
     main = results.main
     for name in results.grouping.names:
         means = results.group_means(name)
-        values = {c: {label: of[c.name] for label, (_, of) in means.items() if c.name in of} for c in main}
+        values = {c: np.array([of.get(c.name, math.nan) for _, of in means.values()]) for c in main}
         lines = [
-            (plain(label), means[label][0], [number(values[c].get(label, math.nan)) for c in main])
-            for label in worst_first(list(means), values)
+            (plain(label), means[label][0], [number(means[label][1].get(c.name, math.nan)) for c in main])
+            for label in worst_first(list(means), values.items())
         ]
         yield {"name": plain(name), "columns": main, "lines": lines}
 

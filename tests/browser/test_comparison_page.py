@@ -27,7 +27,7 @@ NAMES = list(reports.PSNR)
 def shifted(run: Results, shift: float) -> Results:
     """Better by so many decibels, but for the first image, which becomes worse."""
     rows = tuple(
-        replace(row, scores=row.scores | {"psnr": row.scores["psnr"] + (-shift if row.name == NAMES[0] else shift)})
+        replace(row, scores={**row.scores, "psnr": row.scores["psnr"] + (-shift if row.name == NAMES[0] else shift)})
         for row in run.rows
         if row.scores
     )
@@ -216,7 +216,7 @@ def test_seventy_thousand_images(page: Page, tmp_path: Path) -> None:
 
 def test_ten_thousand_images(page: Page, tmp_path: Path) -> None:
     before = reports.many_results(10_000)
-    after = replace(before, rows=tuple(replace(row, scores=row.scores | {"wssim": 0.5}) for row in before.rows))
+    after = replace(before, rows=tuple(replace(row, scores={**row.scores, "wssim": 0.5}) for row in before.rows))
     place = tmp_path / "many.html"
     text = html.render_comparison(compare({"before": before, "after": after}), place=place)
     place.write_text(text, encoding="utf-8")

@@ -492,12 +492,13 @@ class TestOutputs:
 
         monkeypatch.setattr(reports, "save", full)
         monkeypatch.setenv("GITHUB_STEP_SUMMARY", "no/summary.md")
-        found = command("compare", *runs, "--json", "out.json", "--csv", "out.csv")
+        found = command("compare", *runs, "--json", "out.json", "--csv", "out.csv", "--html", "out.html", "--no-images")
         assert found.code == 2
         assert "No space left" in found.err
         assert "GITHUB_STEP_SUMMARY" in found.err
         assert "Changes against before" in found.out
         assert Path("out.csv").exists()
+        assert Path("out.html").exists()
 
     def test_names_are_shown_as_they_are(self, command: Command, runs: tuple[Path, Path]) -> None:
         found = command("compare", f"[bold]a[/bold]={runs[0]}", f"b\x1b[31m={runs[1]}")

@@ -14,6 +14,7 @@ import pytest
 from relight_eval import evaluate
 from relight_eval.columns import known
 from relight_eval.decoding import Reading, Readings
+from relight_eval.engines import Cluster
 from relight_eval.errors import RelightEvalError
 from relight_eval.metrics import Settings
 from relight_eval.reports import REPORTS
@@ -47,6 +48,17 @@ SCORING = [
     pytest.param(("--batch-size", "8"), {"batch_size": 8}, id="--batch-size"),
     pytest.param(("-j", "5"), {"workers": 5}, id="-j"),
     pytest.param(("--workers", "6"), {"workers": 6}, id="--workers"),
+    pytest.param(("--engine", "ray"), {"engine": "ray", "cluster": Cluster()}, id="--engine"),
+    pytest.param(
+        ("--engine", "ray", "--ray-address", "head:6379"),
+        {"engine": "ray", "cluster": Cluster("head:6379")},
+        id="--ray-address",
+    ),
+    pytest.param(
+        ("--engine", "ray", "--cpus-per-worker", "4"),
+        {"engine": "ray", "cluster": Cluster(None, 4)},
+        id="--cpus-per-worker",
+    ),
     pytest.param(("--precision", "fast"), {"settings": Settings(precision="fast")}, id="--precision"),
     pytest.param(("--charbonnier-eps", "0.1"), {"settings": Settings(charbonnier_eps=0.1)}, id="--charbonnier-eps"),
     pytest.param(("--wavelet", "db2"), {"settings": Settings(wavelet="db2")}, id="--wavelet"),
@@ -54,6 +66,7 @@ SCORING = [
     pytest.param(("--wssim-ratio", "0.5"), {"settings": Settings(wssim_ratio=0.5)}, id="--wssim-ratio"),
     pytest.param(("--vgg19-preset", "drn"), {"settings": Settings(vgg19_preset="drn")}, id="--vgg19-preset"),
     pytest.param(("--vgg19-weights", "w.pth"), {"vgg19_weights": Path("w.pth")}, id="--vgg19-weights"),
+    pytest.param(("--vgg19-weights", "w.pth.tar"), {"vgg19_weights": Path("w.pth.tar")}, id="--vgg19-weights .tar"),
     pytest.param(("--offline",), {"offline": True}, id="--offline"),
     pytest.param(("--input", "i"), {"input": Path("i"), "settings": Settings(input=True)}, id="--input"),
     pytest.param(("--mask", "k"), {"mask": Path("k")}, id="--mask"),
@@ -102,7 +115,7 @@ def test_scoring_options_reach_the_run(
     assert "relight-eval: seen" in found.err, found.err
     of_rules = "charbonnier" if name == "gate" else None
     usual = {"metrics": of_rules, "glob": None, "readings": Readings(), "settings": Settings(), "vgg19_weights": None}
-    usual |= {"input": None, "mask": None}
+    usual |= {"input": None, "mask": None, "engine": "local", "cluster": Cluster()}
     wanted = usual | ({} if name == "calibrate" else {"device": "auto", "batch_size": None, "workers": None}) | expected
     if name == "calibrate" and option[0] != "--precision":  # chooses it itself
         wanted["settings"] = replace(wanted["settings"], precision="exact")  # type: ignore[type-var]
@@ -149,13 +162,23 @@ def test_an_unknown_alignment_names_those_there_are(command: Command, called: li
     assert "unknown alignment 'gian'; did you mean gain" in found.err
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("option", [("--ray-address", "head:6379"), ("--cpus-per-worker", "2")], ids=" ".join)
+def test_what_is_of_a_cluster_needs_the_engine_ray(
+    command: Command, called: list[dict[str, Any]], name: str, option: tuple[str, str]
+) -> None:
+    found = command(*COMMANDS[name], *option)
+    assert (found.code, called) == (2, [])
+    assert f"{' '.join(option)} is of a Ray cluster; add --engine ray, or leave it out" in found.err
+
+
 def options(help_text: str) -> list[str]:
     """The options of a help, long and short."""
     lines = re.findall(r"^  (-.*?)(?:  |$)", help_text, re.MULTILINE)
     return [option for line in lines for option in re.findall(r"(?<![\w-])--?[a-z][\w-]*", line)]
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "report"])
+@pytest.mark.parametrize("name", [*COMMANDS, "report", "merge"])
 def test_help_at_80_columns_and_every_option_is_used_by_a_test(command: Command, name: str) -> None:
     found = command(name, "--help")
     assert found.code == 0
@@ -166,10 +189,11 @@ def test_help_at_80_columns_and_every_option_is_used_by_a_test(command: Command,
     used = {*re.findall(r'"(-[\w-]+)"', (HERE / f"test_{name}.py").read_text()), "-h", "--help"}
     used |= {word for param in SCORING for word in param.values[0]}  # type: ignore[attr-defined]
     used |= {"--resume"} & {*re.findall(r'"(-[\w-]+)"', (HERE / "test_resume.py").read_text())}
+    used |= {"--log", "--log-step"} & {*re.findall(r'"(-[\w-]+)"', (HERE / "test_tracking.py").read_text())}
     assert set(here) <= used
 
 
-@pytest.mark.parametrize("name", [*COMMANDS, "report"])
+@pytest.mark.parametrize("name", [*COMMANDS, "report", "merge"])
 def test_help_of_one_letter_is_the_same(command: Command, name: str) -> None:
     assert command(name, "-h") == command(name, "--help")
 

@@ -171,7 +171,7 @@ class TestCtrlC:
         self, command: Command, folders: tuple[Path, Path], whole: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with monkeypatch.context() as patch:
-            before(patch, "relight_eval.cli.score._tell", interrupt)
+            before(patch, "relight_eval.cli.score.tell_run", interrupt)
             found = command("score", *folders, *FAST, *FILES)
         assert found.code == 130
         assert "no pictures and no maps, for the run was stopped" in found.err

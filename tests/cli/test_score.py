@@ -461,30 +461,32 @@ class TestOptions:
     def test_device_batch_size_and_workers_reach_the_engine(
         self, command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from relight_eval.engines import ENGINES, Options, local
+        from relight_eval.engines import Options, local
 
+        score = local.score
         seen: list[Options] = []
 
         def spy(pairs: Any, metrics: Any, settings: Any, options: Options, tell: Any) -> object:
             seen.append(options)
-            return local.score(pairs, metrics, settings, options, tell)
+            return score(pairs, metrics, settings, options, tell)
 
-        monkeypatch.setitem(ENGINES, "local", spy)  # type: ignore[arg-type]
+        monkeypatch.setattr(local, "score", spy)
         command("score", *folders, *FAST, "-b", "3", "-j", "2")
         command("score", *folders, *FAST, "--batch-size", "auto", "--workers", "auto")
         assert [(o.device, o.batch_size, o.workers) for o in seen] == [("cpu", 3, 2), ("cpu", None, None)]
 
     def test_precision(self, command: Command, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
         """On a CPU the fast scores are the exact ones, and the run says so, once."""
-        from relight_eval.engines import ENGINES, local
+        from relight_eval.engines import local
 
+        score = local.score
         seen: list[str | None] = []
 
         def spy(pairs: Any, metrics: Any, settings: Any, *rest: Any) -> object:
             seen.append(settings.precision)
-            return local.score(pairs, metrics, settings, *rest)
+            return score(pairs, metrics, settings, *rest)
 
-        monkeypatch.setitem(ENGINES, "local", spy)  # type: ignore[arg-type]
+        monkeypatch.setattr(local, "score", spy)
         words = (*folders, "-m", "psnr")
         usual, exact, fast = (
             self.score(command, *words, *option) for option in ((), ("--precision", "exact"), ("--precision", "fast"))
@@ -862,3 +864,37 @@ class TestLooks:
         assert len({path.parent for path in Path("maps").rglob("*.png")}) == 6  # ..x is hidden
         assert "</script><b>" not in Path("x.html").read_text()
         assert command("report", "x.json", "--html", "y.html", "-q").code == 0
+
+
+class TestShard:
+    """(What is made of the parts: test_merge.)"""
+
+    PART = ("--json", "part.json")
+
+    def test_a_part_is_json_and_no_csv(self, command: Command, folders: tuple[Path, Path]) -> None:
+        words = ("score", *folders, *FAST, "--shard", "2/3", *self.PART)
+        assert command(*words).err.endswith("wrote part.json\n")
+        assert [pair["image"] for pair in json.loads(Path("part.json").read_text())["pairs"]] == ["im1"]
+        assert not Path("scores.csv").exists()
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            pytest.param(("4/3", *PART), "--shard 4/3: is no part; write K/N, such as 3/16", id="no part"),
+            pytest.param(("", *PART), "--shard : is no part", id="empty"),
+            pytest.param(("1/99", *PART), "--shard K/99: there is not a pair for every part", id="too many"),
+            pytest.param(("1/2",), "--shard 1/2 needs --json PATH", id="no json"),
+            pytest.param(("1/2", *PART, "--csv", "x.csv"), "--csv is for the whole run", id="csv"),
+            pytest.param(("1/2", *PART, "--require", "psnr >= 1"), "--require is for the whole run", id="rule"),
+            pytest.param(("1/2", *PART, "--rules", "r.toml"), "--rules is for the whole run", id="rules"),
+            pytest.param(("1/2", *PART, "--junit", "x.xml"), "--junit is for the whole run", id="junit"),
+            pytest.param(("1/2", *PART, "--log", "wandb:x"), "--log is for the whole run", id="log"),
+        ],
+    )
+    def test_what_no_part_can_be_asked_for(
+        self, command: Command, folders: tuple[Path, Path], words: tuple[str, ...], message: str
+    ) -> None:
+        found = command("score", *folders, *FAST, "--shard", *words)
+        assert (found.code, found.out) == (2, "")
+        assert message in found.err
+        assert list(Path().iterdir()) == []

@@ -42,12 +42,15 @@ Scores = Mapping[str, Sequence[float]]
 def _intervals_from_least_to_most(monkeypatch: pytest.MonkeyPatch) -> None:
     """No text hangs on a generator of random numbers: `from` and `to` are the lowest and the highest value."""
 
-    def interval(scores: np.ndarray, groups: Sequence[str] | None = None, **_: object) -> tuple[float, float]:
-        few = len(scores if groups is None else set(groups)) < FEWEST
-        return (math.nan, math.nan) if few else (float(min(scores)), float(max(scores)))
+    def intervals(
+        columns: Sequence[np.ndarray], groups: Sequence[str] | None = None, **_: object
+    ) -> list[tuple[float, float]]:
+        finite = [scores[np.isfinite(scores)] for scores in columns]
+        few = len(columns[0] if groups is None else set(groups)) < FEWEST
+        return [(float(min(of)), float(max(of))) if len(of) and not few else (math.nan, math.nan) for of in finite]
 
     for module in (comparisons, statistics):
-        monkeypatch.setattr(module, "bootstrap_interval", interval)
+        monkeypatch.setattr(module, "bootstrap_intervals", intervals)
 
 
 def scored(label: str, scores: Scores, images: Sequence[str] = IMAGES, **changes: object) -> Results:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relight_eval.reports.csv import parse, render
+from relight_eval.reports.csv import lines, parse, render
 from relight_eval.results import Row
 from tests.everything import NAMES, OPTIONAL, everything
 from tests.runs import run
@@ -28,6 +28,18 @@ small,out/small.png,gt/small.png,9,9,0.02,33.0,,,error,9x9 is too small for ssim
 
 def test_whole_text() -> None:
     assert render(run()) == EXPECTED
+
+
+def test_numbers_are_written_as_pandas_writes_them() -> None:
+    """`DataFrame.to_csv` wrote this table in earlier versions; now its lines are made one by one."""
+    scores = {"psnr": 1e22, "ssim": -1e-7, "charbonnier": 5e-324}
+    rows = (Row("a", "out/a.png", "gt/a.png", 64, 48, scores), Row("b", status="error", error="x"))
+    for results in (run(), run(rows), everything(), run(())):
+        assert render(results) == results.to_frame().to_csv(index=False, lineterminator="\n")
+
+
+def test_it_comes_line_by_line() -> None:
+    assert list(lines(run())) == EXPECTED.splitlines(keepends=True)
 
 
 def test_scores_read_back_to_the_same_float() -> None:

@@ -162,6 +162,18 @@ def test_links_are_written_once_as_far_as_they_are_alike() -> None:
     assert found == {"base": "x/", "links": ["a.png", None, "b.png"]}
 
 
+@pytest.mark.parametrize(
+    "path", ["s3://bucket/out/a.png", "https://host/a.png", "tar://day/a.png::/out/day.tar", "file:///etc/a.png"]
+)
+@pytest.mark.parametrize("place", [None, Path("/out/page.html")])
+def test_an_address_is_named_and_not_linked(path: str, place: Path | None) -> None:
+    row = Row("a", path, "/gt/a.png", 9, 9, {"psnr": 20.0})
+    prediction, target = Parsed(html.render(run([row]), place=place)).data["sides"]
+    assert (prediction["links"], prediction["addresses"]) == ([None], {"base": path, "links": [""]})
+    assert target["links"] == [""]
+    assert "addresses" not in target
+
+
 # What is in it
 
 

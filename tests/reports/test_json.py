@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 
 from relight_eval.groups import Grouping
-from relight_eval.reports.json import render
+from relight_eval.reports.json import pieces, render
 from relight_eval.results import FORMAT, Results, Row
 from relight_eval.statistics import FEWEST, summary
 from tests.everything import ROWS, everything
@@ -30,7 +30,7 @@ def strict(text: str) -> dict:
     return json.loads(text, parse_constant=refuse)
 
 
-@pytest.mark.parametrize(
+every_kind = pytest.mark.parametrize(
     "results",
     [
         pytest.param(run(), id="all kinds of rows"),
@@ -42,9 +42,22 @@ def strict(text: str) -> dict:
         pytest.param(run(()).resampled(Grouping("(.)"), 0), id="groups of nothing"),
     ],
 )
+
+
+@every_kind
 def test_valid_by_the_schema_in_the_package(results: Results) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     jsonschema.validate(strict(render(results)), SCHEMA)
+
+
+@every_kind
+def test_laid_out_as_json_does_it(results: Results) -> None:
+    text = render(results)
+    assert text == json.dumps(json.loads(text), indent=1, ensure_ascii=False) + "\n"
+
+
+def test_no_piece_holds_two_pairs() -> None:
+    assert all(piece.count('"image"') <= 1 for piece in pieces(run()))
 
 
 @pytest.mark.parametrize("key", ["seed", "group", "warnings", "verdicts"])

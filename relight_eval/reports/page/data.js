@@ -89,6 +89,9 @@ function linkOf(side, row) {
   return rest === null || rest === undefined ? null : side.base + rest;
 }
 
+/** Where the file of a side is that is not here but at an address, such as s3://bucket/a.png; null for any other. */
+const addressOf = (side, row) => (side.addresses ? linkOf(side.addresses, row) : null);
+
 /** An embedded picture as an address; null where there is none, or where it has not been read yet. */
 function embedded(key) {
   const element = byId(key);

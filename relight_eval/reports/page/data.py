@@ -273,20 +273,25 @@ def _sides(runs: Mapping[str, Sequence[Row]], gallery: Gallery, place: Path | No
 
 
 def links(paths: Sequence[str], place: Path | None) -> dict[str, Any]:
-    """Addresses of files, what they begin with alike written once; null where there is no file, or none to link."""
-    found = [link(path, place) for path in paths]
-    there = [address for address in found if address is not None]
+    """Links to files, null where there is no file, or none to link; of those at addresses, `addresses` to be read."""
+    found = [plain(path) if "://" in path else None for path in paths]
+    return _shared([link(path, place) for path in paths]) | ({"addresses": _shared(found)} if any(found) else {})
+
+
+def _shared(texts: Sequence[str | None]) -> dict[str, Any]:
+    """Texts, what they begin with alike written once."""
+    there = [text for text in texts if text is not None]
     common = os.path.commonprefix([min(there), max(there)]) if there else ""  # noqa: RUF071 (of texts, not of paths)
-    return {"base": common, "links": [None if address is None else address[len(common) :] for address in found]}
+    return {"base": common, "links": [None if text is None else text[len(common) :] for text in texts]}
 
 
 def link(path: str, place: Path | None) -> str | None:
     r"""The address of a file as the page has to write it, whatever bytes its name is made of.
 
-    None for a path that names another machine, as `\\server\share` and `//server/share`: saved results can come from
-    anywhere, and a page asks nothing of any network.
+    None for an address, and for a path that names another machine, as `\\server\share` and `//server/share`: saved
+    results can come from anywhere, and a page asks nothing of any network.
     """
-    if not path or (path[0] in "/\\" and path[1:2] in ("/", "\\")):
+    if not path or "://" in path or (path[0] in "/\\" and path[1:2] in ("/", "\\")):
         return None
     absolute = Path(os.path.abspath(path))
     if place is None or absolute.drive != Path(os.path.abspath(place)).drive:

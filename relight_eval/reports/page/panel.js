@@ -5,6 +5,7 @@ function showPanel() {
     [width, height] = data.sizes[row];
   const files = [...data.sides, ...(data.masks ? [{label: 'mask', ...data.masks}] : [])];
   const links = files.map(file => [file, linkOf(file, row)]).filter(([, link]) => link !== null);
+  const addresses = files.map(file => [file, addressOf(file, row)]).filter(([, address]) => address !== null);
   const groups = data.groups.map(group => `${group.name} ${group.values[group.of[row]] || '(none)'}`);
   const rules = data.rules.filter(rule => rule.outcome !== 'pass' && rule.rows.includes(row));
   viewer.panel.replaceChildren(
@@ -27,6 +28,13 @@ function showPanel() {
         h('a', {href: link, target: '_blank', rel: 'noopener', title: readable(link)}, `open the original ${label}`),
       ),
     ),
+    addresses.length
+      ? h(
+          'p',
+          {class: 'hint addresses'},
+          addresses.map(([{label}, address]) => h('span', {}, `${label}: `, named(address))),
+        )
+      : '',
     h('p', {
       class: 'hint keys',
       text: '← → images   + − 0 1 zoom   s side by side   l slider   b blink   space flips   m next map   Esc closes',
@@ -87,6 +95,12 @@ function besides(column, row) {
         ),
       )
     : null;
+}
+
+/** An address: a link where a browser gets there, else words. */
+function named(address) {
+  const href = {href: address, target: '_blank', rel: 'noopener noreferrer'};
+  return /^https?:/.test(address) ? h('a', {...href, text: address}) : address;
 }
 
 function readable(link) {

@@ -47,7 +47,8 @@ function changedSource(source) {
 function sourceNote(source) {
   const {state, exact, failed} = source;
   if (state === 'loading') return 'loading…';
-  if (state === 'none') return 'there is no such file';
+  if (state === 'none')
+    return addressOf(source.side, source.row) ? 'not embedded, and not read from its address' : 'there is no such file';
   if (state === 'failed')
     return source.link
       ? 'cannot be shown: the file is not where it was, or the browser does not know its format'
