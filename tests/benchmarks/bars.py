@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from tests.benchmarks import cluster
 from tests.benchmarks.cases import (
     ALL,
     FIRST,
@@ -17,12 +18,14 @@ from tests.benchmarks.cases import (
     HELP_LIMIT,
     IN_TURN,
     LIGHT,
+    MILLION,
     ON_GPU,
     RUNS,
     TERMS,
     TOGETHER,
     WITHOUT_LPIPS,
     Bench,
+    of_million,
     of_runs,
     ours,
 )
@@ -65,7 +68,8 @@ def _range(slow: list[float], fast: list[float]) -> str:
 
 def bars(b: Bench) -> list[Bar]:
     """All of them, in the order of the issue."""
-    return [bar for part in (_by_hand, _light, _small, _runs, _start, _memory, _gpu) for bar in part(b)]
+    parts = (_by_hand, _light, _small, _runs, _start, _memory, _million, _cluster, _gpu)
+    return [bar for part in parts for bar in part(b)]
 
 
 def _unmeasured(what: str, bar: str, *figures: Figure | None) -> Bar | None:
@@ -198,6 +202,40 @@ def _memory(b: Bench) -> Iterator[Bar]:
         return
     less, more = (figure.peak_bytes for figure in figures)
     yield Bar(what, bar, f"{more / less:.3f}×: {more / 1e6:.0f} MB, {less / 1e6:.0f} MB", more / less <= 1.1)
+
+
+def _million(b: Bench) -> Iterator[Bar]:
+    for where in MILLION:
+        name = of_million(b, where)
+        time = f"{name}: listed, paired and dealt out", "≤ 60 s"
+        memory = {step: (f"{name}: driver, to the {step}", "peak ≤ 1.5 GB") for step in ("CSV", "tables")}
+        report = b.reports.get(name)
+        if report is None or "problem" in report:
+            problem, met = (report or {}).get("problem", "–"), None if report is None else False
+            yield from (Bar(*what, problem, met) for what in (time, *memory.values()))
+            continue
+        seconds = report["steps"]["listed, paired and dealt out"]["seconds"]
+        yield Bar(*time, f"{seconds:.0f} s", seconds <= 60)
+        for step, what in memory.items():
+            gigabytes = report["steps"][step]["peak_bytes"] / 1e9  # the most until then
+            yield Bar(*what, f"{gigabytes:.3f} GB", gigabytes <= 1.5)
+
+
+# --- a cluster ---------------------------------------------------------------------------------------------
+
+
+def _cluster(b: Bench) -> Iterator[Bar]:
+    for who, threads in cluster.RAY.items():
+        if who not in cluster.BAR:
+            continue
+        what = f"{b.sets['large'].title}, {LIGHT}, {cluster.called(*who)}"
+        bar = f"≤ 1.05× {cluster.called(*cluster.LOCAL[threads])}"
+        ray, local = (b.find("large", cluster.LARGE, cluster.called(*of)) for of in (who, cluster.LOCAL[threads]))
+        if problem := _unmeasured(what, bar, ray, local):
+            yield problem
+            continue
+        ratio = Ratio(ray, local)
+        yield Bar(what, bar, str(ratio), ratio.value <= 1.05)
 
 
 # --- on a GPU ----------------------------------------------------------------------------------------------

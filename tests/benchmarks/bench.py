@@ -27,6 +27,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from tests.benchmarks import cluster
 from tests.benchmarks.bars import Bar, bars
 from tests.benchmarks.cases import CASES, GPU_CASES, HAND, Bench, Case
 from tests.benchmarks.data import provide_weights, source_note
@@ -61,7 +62,7 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    every = [*CASES, *GPU_CASES]
+    every = [*CASES, *cluster.CASES, *GPU_CASES]
     parser.add_argument("--only", nargs="+", metavar="CASE", choices=every, help=f"of {', '.join(every)}")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="the best of N counts (default: 3)")
     parser.add_argument("--json", type=Path, metavar="PATH", help="where to write everything")
@@ -78,7 +79,7 @@ def _cases(asked: argparse.Namespace, b: Bench) -> dict[str, Case]:
     on_gpu = asked.device != "cpu" and _has_cuda()
     if asked.device != "cpu" and not on_gpu:
         b.notes.append("no CUDA device here: nothing was measured on a GPU")
-    cases = ({} if asked.device == "cuda" else CASES) | (GPU_CASES if on_gpu else {})
+    cases = ({} if asked.device == "cuda" else CASES | cluster.CASES) | (GPU_CASES if on_gpu else {})
     return {name: case for name, case in cases.items() if not asked.only or name in asked.only}
 
 

@@ -253,6 +253,29 @@ def _heavy_modules_of_help() -> Iterator[str]:
     return (name for name in ("torch", "pandas", "numpy", "PIL", "scipy") if name in imported)
 
 
+# --- a million pairs ---------------------------------------------------------------------------------------
+
+MILLION = {"folders": False, "addresses": True}  # whether they are remote
+
+
+def million(b: Bench) -> None:
+    """A million pairs that are scored elsewhere: what the driver needs for its part."""
+    for where, remote in MILLION.items():
+        name, root = of_million(b, where), b.root / f"million-{where}"
+        root.mkdir()
+        b.report(name, "million", root=str(root), count=_million(b), remote=remote)
+        for step, of in b.reports[name].get("steps", {}).items():
+            b.notes.append(f"{name}, {step}: {of['seconds']:.1f} s, peak {of['peak_bytes'] / 1e6:.0f} MB")
+
+
+def of_million(b: Bench, where: str) -> str:
+    return f"{_million(b)} pairs in {where}"
+
+
+def _million(b: Bench) -> int:
+    return 20_000 if b.quick else 1_000_000
+
+
 # --- on a GPU ----------------------------------------------------------------------------------------------
 
 GPU = "cuda"
@@ -301,5 +324,6 @@ CASES: dict[str, Case] = {
     "8k": huge,
     "accuracy": accuracy,
     "start": start,
+    "million": million,
 }
 GPU_CASES: dict[str, Case] = {"gpu": gpu, "gpu-stages": gpu_stages}

@@ -7,6 +7,7 @@ The loop by hand and other libraries are imported only where they run, so that t
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import cycle, islice
@@ -17,11 +18,12 @@ import torch
 from torch import Tensor
 
 from relight_eval import weights
-from relight_eval.engines import local
+from relight_eval.engines import ENGINES, Cluster, Options, local
 from relight_eval.evaluate import evaluate, evaluate_runs
 from relight_eval.images import read
 from relight_eval.metrics import Batch, Settings, build
 from relight_eval.metrics.pieces import resources
+from relight_eval.pairs import find
 from tests.benchmarks import limits
 
 
@@ -77,6 +79,26 @@ def runs(root: str, metrics: str, precision: str, device: str, runs: int, togeth
         else:
             found = {label: evaluate(folder, target, **chosen) for label, folder in predictions.items()}
         if [len(results.scored) for results in found.values()] != [count] * runs:
+            raise RuntimeError("not every pair was scored")
+
+    return Prepared(work)
+
+
+def engine(root: str, metrics: str, engine: str, workers: int, cpus: int) -> Prepared:
+    """An engine of so many workers with so many processors each, that is opened before: local has one worker."""
+    chosen, options = settings("exact"), Options("cpu", workers=cpus)
+    if engine == "ray":
+        import ray
+
+        os.environ |= {"RAY_worker_niceness": "0"}  # as this process is: by default, workers wait for other programs
+        here = {"num_cpus": workers * cpus, "include_dashboard": False, "object_store_memory": 2**27}
+        ray.init("local", log_to_driver=False, logging_level="error", **here)
+    cluster = Cluster(cpus_per_worker=cpus) if engine == "ray" else Cluster()
+    opened = ENGINES[engine](cluster).__enter__()
+
+    def work(count: int) -> None:
+        rows = list(opened.score(find(*folders(root, count)).pairs, metrics.split(","), chosen, options))
+        if len(rows) != count or any(row.error for row in rows):
             raise RuntimeError("not every pair was scored")
 
     return Prepared(work)
@@ -176,6 +198,7 @@ def nothing(root: str) -> Prepared:
 WORKS: dict[str, Callable[..., Prepared]] = {
     "tool": tool,
     "runs": runs,
+    "engine": engine,
     "hand": hand,
     "decode": decode,
     "copy": copy,
