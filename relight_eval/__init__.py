@@ -14,8 +14,9 @@ The map of the house, lower rooms first; a room imports only what stands lower.
                                          to the exposure of its target
     metrics, gates, comparison           what is measured; what rules say of a run; which run is better
     engines, reports                     who does the work; how it is told
-    evaluate, losses, pictures, doctor   whole runs; the training side over the same functions; a second look at the
-                                         images; whether all is well on this machine
+    trackers                             runs to TensorBoard, MLflow and W&B
+    evaluate, losses, torchmetrics,      whole runs; the training side over the same functions, to minimise and to
+    pictures, doctor                     watch; a second look at the images; whether all is well on this machine
     cli                                  the command line
 """
 

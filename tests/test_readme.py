@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,13 +21,14 @@ from PIL import Image
 from relight_eval.alignment import ALIGNMENTS
 from relight_eval.findings import THRESHOLDS
 from relight_eval.metrics import METRICS, Settings, columns
+from tests.s3 import Store
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -79,9 +83,9 @@ def checks(printed: str) -> list[str]:
     return re.findall(r"^(?:ok|WARN|WRONG) +(.*?)  ", printed, re.MULTILINE)
 
 
-def commands() -> list[str]:
+def commands(text: str = README) -> list[str]:
     """The commands of the shell blocks that begin with relight-eval, without their comments."""
-    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    lines = [line for block in blocks("sh", text) for line in block.splitlines()]
     return [line.split("  #")[0].split("   #")[0].strip() for line in lines if line.startswith("relight-eval")]
 
 
@@ -95,8 +99,36 @@ def shrunk(folder: Path) -> None:
             image.resize((192, 192)).save(folder / path.name)
 
 
-def test_every_command_works(stranger: Path) -> None:
-    """In order, since `import` takes what `export` wrote. `fetch` finds the weights in the cache."""
+@pytest.fixture
+def elsewhere(small: Path, s3: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Archives of the images, a bucket with them, checkpoints on the disk, and trackers that reach nobody."""
+    for name, folder in {"pred": "pred", "gt": "gt", "epoch10": "old", "epoch20": "pred"}.items():
+        (small / f"{name}.tar").write_bytes(archive((small / folder).iterdir()))
+    s3.client.create_bucket(Bucket="bucket")
+    for folder, name in (("out", "pred"), ("gt", "gt")):
+        for path in (small / name).iterdir():
+            s3.put("bucket", f"{folder}/{path.name}", path.read_bytes())
+    predictions = sorted((small / "pred").iterdir())
+    for shard, paths in enumerate((predictions[::2], predictions[1::2])):
+        s3.put("bucket", f"pred-{shard:03}.tar", archive(paths))
+    for step, name in ((1000, "old"), (2000, "pred")):
+        (small / f"ckpt_{step}").symlink_to(small / name)
+    for name, value in {**s3.environment, "WANDB_MODE": "offline"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def archive(paths: Iterable[Path]) -> bytes:
+    """A tar of these files."""
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w") as found:
+        for path in paths:
+            found.add(path, path.name)
+    return content.getvalue()
+
+
+@pytest.fixture
+def small(stranger: Path) -> Path:
+    """The folders of the stranger, with smaller images in them."""
     (stranger / "sample_images").unlink()
     (stranger / "sample_images").mkdir()
     for name in ("prediction", "prediction_early", "target", "input"):
@@ -104,17 +136,34 @@ def test_every_command_works(stranger: Path) -> None:
         shrunk(stranger / "sample_images" / name)
     for name in ("old", "pred", "gt"):
         shrunk(stranger / name)
-    assert len(commands()) >= 6
-    cache = Path(os.environ["RELIGHT_EVAL_CACHE"])
-    for command in commands():
+    return stranger
+
+
+SECTIONS = {
+    section.splitlines()[0]: commands(section) for section in README.split("\n## ") if commands(section)
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.usefixtures("elsewhere")
+def test_every_command_of_a_section_works(small: Path, section: str) -> None:
+    """In order, since `import` takes what `export` wrote. `fetch` finds the weights in the cache."""
+    for command in SECTIONS[section]:
         if "fetch" in command:
             subprocess.run([*shlex.split("relight-eval weights import"), os.environ["RELIGHT_EVAL_VGG19"]], check=True)
         if "jq" in command and shutil.which("jq") is None:
             command = command.split("|")[0]
         ran = subprocess.run(command, shell=True, capture_output=True, text=True)
         assert ran.returncode == 0, (command, ran.stderr)
-    assert (cache / "vgg19.safetensors").exists()
-    assert (stranger / "vgg19.safetensors").stat().st_size < 2_300_000
+        if "weights import" in command:
+            assert (Path(os.environ["RELIGHT_EVAL_CACHE"]) / "vgg19.safetensors").exists()
+        if "weights export" in command:
+            assert (small / "vgg19.safetensors").stat().st_size < 2_300_000
+
+
+def test_the_commands_are_found() -> None:
+    assert len(SECTIONS) >= 8
+    assert [len(found) for found in SECTIONS.values()] == [len(set(found)) for found in SECTIONS.values()]
 
 
 def snippet_commands(block: str) -> tuple[list[str], dict[str, str]]:
@@ -127,7 +176,9 @@ def snippet_commands(block: str) -> tuple[list[str], dict[str, str]]:
     return job["script"], job["variables"]
 
 
-@pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: block.splitlines()[0])
+@pytest.mark.parametrize(
+    "block", [block for block in blocks("yaml") if "matrix:" not in block], ids=lambda block: block.splitlines()[0]
+)
 def test_the_ci_snippets_run_as_written(stranger: Path, monkeypatch: pytest.MonkeyPatch, block: str) -> None:
     """Against the baseline and the rules that the README makes before them; installing aside."""
     (rules,) = [block for block in blocks("toml") if block.startswith("# relight.toml")]
@@ -152,6 +203,48 @@ def test_the_ci_snippets_run_as_written(stranger: Path, monkeypatch: pytest.Monk
             assert "FAIL" not in ran.stdout
     assert ElementTree.parse("relight.xml").getroot().get("failures") == "0"
     assert "✅ passed, 8 pairs" in Path("summary.md").read_text(encoding="utf-8")
+
+
+def test_the_matrix_of_parts_runs_as_written(stranger: Path) -> None:
+    """One part after the other; installing aside, and what brings the files of the parts together."""
+    (block,) = [block for block in blocks("yaml") if "matrix:" in block]
+    jobs = yaml.safe_load(block)["jobs"]
+    score, quality = ([step["run"] for step in jobs[job]["steps"] if "run" in step] for job in ("score", "quality"))
+    of = jobs["score"]["strategy"]["matrix"]["shard"]
+    lines = [line.replace("${{ matrix.shard }}", str(part)) for part in of for line in score]
+    for line in [*lines, *quality]:
+        if not line.startswith("pip install"):
+            ran = subprocess.run(line, shell=True, capture_output=True, text=True)
+            assert ran.returncode == 0, (line, ran.stderr)
+    assert "PASS  mean wssim" in ran.stdout
+    assert ran.stderr.startswith(f"8 pairs of {len(of)} parts")
+
+
+SBATCH = """#!/bin/sh
+# What it is given is run at once, one task of an array after the other.
+if [ "$2" = --wrap ]; then exec sh -c "$3"; fi
+for task in $(seq $(sed -n "s/^#SBATCH --array=\\([0-9]*\\)-\\([0-9]*\\)$/\\1 \\2/p" "$2")); do
+    SLURM_ARRAY_TASK_ID=$task bash "$2" || exit
+done
+echo 42
+"""
+
+
+def test_the_slurm_scripts_run_as_written(stranger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In 2 parts for 16, as there are but 8 samples."""
+    script, submit = (block.replace("16", "2") for block in blocks("bash") if "sbatch" in block)
+    Path("score.sbatch").write_text(script, encoding="utf-8")
+    Path("bin").mkdir()
+    Path("bin/sbatch").write_text(SBATCH)
+    Path("bin/sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stranger / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    Path("old").rename("out")
+    for side in ("out", "gt"):
+        shrunk(stranger / side)
+    ran = subprocess.run(["bash", "-e", "-c", submit], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert "PASS  mean wssim" in ran.stdout
+    assert "8 pairs of 2 parts" in ran.stderr
 
 
 @pytest.mark.parametrize("block", blocks("python"), ids=lambda block: block.splitlines()[0])

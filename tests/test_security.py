@@ -68,7 +68,7 @@ class TestSource:
         unsafe = (
             "pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "dbm", "yaml",
             "multiprocessing", "concurrent.futures.ProcessPoolExecutor", "concurrent.futures.process", "code", "codeop",
-            "xmlrpc", "ray",
+            "xmlrpc",
         )  # fmt: skip
         assert importers(*unsafe) == set()
         assert callers("read_pickle", "to_pickle", "ProcessPoolExecutor") == set()
@@ -117,10 +117,30 @@ class TestSource:
             "httpx", "socketserver", "smtplib", "webbrowser", "huggingface_hub",
         )  # fmt: skip
         connecting = {file for file in importers(*network) if not asks_only_for_the_name_of_the_host(TREES[file])}
-        assert connecting == {"downloads.py"}
+        # (session asks whether a cluster answers, and remote says how long a web server may be silent.)
+        assert connecting == {"downloads.py", "engines/ray/session.py", "places/remote.py"}
         assert importers("relight_eval.downloads") == {"weights.py"}
-        assert {file for file, _ in callers("fetch", "_fetched", "download")} <= {"weights.py", "cli/weights.py"}
+        fetching = {file for file, _ in callers("fetch", "_fetched", "download") if not file.startswith("places/")}
+        assert fetching <= {"weights.py", "cli/weights.py"}
         assert [url for tree in TREES.values() for url in addresses(tree, "http://")] == ["http://www.w3.org/2000/svg"]
+
+    def test_ray_which_pickles_is_reached_from_the_engine_alone(self) -> None:
+        assert importers("ray") == {f"engines/ray/{file}.py" for file in ("__init__", "session", "team")}
+        own = importers("relight_eval.engines.ray")
+        assert own <= {"engines/__init__.py", *(file for file in TREES if file.startswith("engines/ray/"))}
+
+    def test_stores_are_reached_from_places_alone(self) -> None:
+        assert importers("fsspec", "s3fs", "gcsfs", "boto3", "botocore", "aiobotocore") == {"places/remote.py"}
+        own = importers("relight_eval.places.remote", "relight_eval.places.archives")
+        assert {file.partition("/")[0] for file in own} == {"places"}
+
+    def test_trackers_are_reached_from_their_files_alone(self) -> None:
+        for name in ("tensorboard", "mlflow", "wandb"):
+            assert importers(name) == {f"trackers/{name}.py"}
+        assert importers("relight_eval.trackers") <= {
+            *("trackers/__init__.py", "trackers/tensorboard.py", "trackers/mlflow.py", "trackers/wandb.py"),
+            *("trackers/entry.py", "cli/looking.py", "cli/tracking.py"),
+        }
 
     def test_temporary_files_cannot_be_foreseen(self) -> None:
         assert callers("mktemp", "tmpnam", "tempnam") == set()
