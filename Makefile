@@ -11,7 +11,7 @@ score: .venv/installed  ## install, score the sample predictions, print the tabl
 	$(BIN)/relight-eval score sample_images/prediction sample_images/target
 
 test: .venv/installed-dev  ## install what the tests need and run them all
-	$(BIN)/python -m pytest -n auto --dist loadgroup
+	$(BIN)/python -m pytest -n auto
 
 lint: .venv/installed-dev  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,6 +28,22 @@ settings.load_profile("soak" if os.environ.get("RELIGHT_EVAL_SOAK") else "ci")
 # Test images are tiny: torch's threads would mostly wait for each other, and for those of the other test processes.
 # (Before torch is imported, and for the programs that tests start.)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# Tests that start Ray: clusters that two processes started at once got in each other's way.
+OF_RAY = re.compile(r"/test_ray\.py|\[ray\b|\[Beyond one machine\]")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Of the processes of `pytest -n`, one gets all tests of Ray. (Marks for groups do nothing with pytest 9.2.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneForRay(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return "ray" if OF_RAY.search(nodeid) else nodeid
+
+    return OneForRay(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -144,13 +144,7 @@ SECTIONS = {
 }  # fmt: skip
 
 
-# (Those that start Ray, one at a time with the other tests of it.)
-ONE_AT_A_TIME = {section: [pytest.mark.xdist_group("ray")] for section in SECTIONS if "ray" in str(SECTIONS[section])}
-
-
-@pytest.mark.parametrize(
-    "section", [pytest.param(section, marks=ONE_AT_A_TIME.get(section, [])) for section in SECTIONS]
-)
+@pytest.mark.parametrize("section", SECTIONS)
 @pytest.mark.usefixtures("elsewhere")
 def test_every_command_of_a_section_works(small: Path, section: str) -> None:
     """In order, since `import` takes what `export` wrote. `fetch` finds the weights in the cache."""

@@ -25,7 +25,7 @@ ALL = tuple(METRICS)
 Score = Callable[..., Iterator[Row]]
 
 
-@pytest.fixture(scope="module", params=["local", pytest.param("ray", marks=pytest.mark.xdist_group("ray"))])
+@pytest.fixture(scope="module", params=["local", "ray"])
 def engine(request: pytest.FixtureRequest) -> Score:
     """That of Ray has two nodes of one CPU each."""
     opened: Engine = local.Local() if request.param == "local" else request.getfixturevalue("ray_engine")

@@ -31,8 +31,6 @@ from relight_eval.results import Row
 from tests.engines.clusters import NODE, a_library_broken, kill_a_worker
 from tests.folders import picture, worse, write
 
-pytestmark = pytest.mark.xdist_group("ray")
-
 METRICS = ("psnr", "ssim")
 SCORE = ("score", "prediction", "target", "-m", "psnr,ssim")
 
