@@ -91,14 +91,16 @@ def evaluate(
     `input` is the folder of what was relit: with it the diagnosis tells shadows that were left; `mask` that of masks,
     outside of which nothing counts; both hold the names of the pairs. `floors` scores trivial predictions, too: see
     `Row.floors`.
-    Intervals resample the groups of `grouping`, from `seed`. Device, batch size and workers change no score. Raises
-    PairingError when there is nothing to pair, UsageError for a metric, setting or device that is not there, or a name
-    that belongs to no group. An image that cannot be scored raises nothing: its row says why; `Results.scored` is
-    empty when that is so of all of them. `check` is shown the results as they will be, but for their rows, before any
-    image is read, and may raise. Rows that `keeping` has are not scored again, and it gets those that are, as they
-    come. `stop` is asked before each batch: when it says so, the run ends, and rows that were not scored say that;
-    `Results.unfinished` counts them. `shard` is the part to score, such as "3/16" (the third of 16): `merging.merged`
-    makes the whole of all parts.
+    Intervals resample the groups of `grouping`, from `seed`. `engine` is a name of ENGINES, and `cluster` says which
+    machines it may use. Device, batch size, workers, engine and cluster change no score. `check` is shown the results
+    as they will be, but for their rows, before any image is read, and may raise. Rows that `keeping` has are not scored
+    again, and it gets those that are, as they come. `stop` is asked before each batch: when it says so, the run ends,
+    and rows that were not scored say that; `Results.unfinished` counts them. `shard` is the part to score, such as
+    "3/16" (the third of 16): `merging.merged` makes the whole of all parts.
+
+    Raises PairingError when there is nothing to pair, UsageError for a metric, setting, engine or device that is not
+    there, a cluster that does not answer, or a name that belongs to no group. An image that cannot be scored raises
+    nothing: its row says why; `Results.scored` is empty when that is so of all of them.
     """
     (results,) = evaluate_runs(
         {"": prediction}, target,

